@@ -1,0 +1,47 @@
+"""Which language messages are said in: Korean first, English on request.
+
+Every message of the package is written once, at the place that raises or prints it, in both languages
+(``say(ko=..., en=...)``), so that nobody has to look a sentence up in a catalogue.
+"""
+
+from __future__ import annotations
+
+import locale
+import os
+from typing import Literal, get_args
+
+Language = Literal["ko", "en"]
+
+_chosen: Language | None = None
+
+
+def set_language(language: Language | None) -> None:
+    """Choose the language of messages for this process; ``None`` goes back to the environment."""
+    global _chosen
+    if language is not None and language not in get_args(Language):
+        raise ValueError(f"language must be 'ko' or 'en', got {language!r}")
+    _chosen = language
+
+
+def language() -> Language:
+    """The language in force: ``set_language``, else ``MAEUM_LANG``, else the locale, else Korean."""
+    if _chosen is not None:
+        return _chosen
+    for value in (os.environ.get("MAEUM_LANG"), *_locale_names()):
+        if value and value.lower().startswith("ko"):
+            return "ko"
+        if value and value.lower().startswith("en"):
+            return "en"
+    return "ko"
+
+
+def say(ko: str, en: str) -> str:
+    """The sentence in the language in force."""
+    return ko if language() == "ko" else en
+
+
+def _locale_names() -> tuple[str | None, ...]:
+    names = [os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG")]
+    if not any(names):
+        names.append(locale.getlocale()[0])
+    return tuple(names)

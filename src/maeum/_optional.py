@@ -1,0 +1,57 @@
+"""Optional packages: the one table of module → extra, and the one sentence when it is missing."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import json
+from types import ModuleType
+
+from maeum.errors import MissingExtra
+
+EXTRA_OF: dict[str, str] = {
+    "pandas": "pandas",
+    "torch": "torch",
+    "transformers": "torch",
+    "peft": "llm",
+    "bitsandbytes": "llm",
+    "fastapi": "serve",
+    "uvicorn": "serve",
+    "streamlit": "ui",
+    "ray": "ray",
+    "kiwipiepy": "ko",
+}
+
+
+def require(module: str) -> ModuleType:
+    """Import an optional module.
+
+    Raises:
+        MissingExtra: exactly that module is absent. Any other failure inside it (a broken dependency, say)
+            passes through unchanged, because "not installed" would be a wrong diagnosis.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        top = module.split(".")[0]
+        if error.name != top:
+            raise
+        command = install_command(EXTRA_OF.get(top, top))
+        raise MissingExtra(
+            f"이 기능에는 '{top}' 패키지가 필요합니다. 설치: {command}",
+            f"this needs the package '{top}'; install it with: {command}",
+        ) from error
+
+
+def install_command(extra: str) -> str:
+    """The pip command that adds an extra, fitting how maeum itself was installed."""
+    return f"pip install -e '.[{extra}]'" if is_editable() else f"pip install 'maeum[{extra}]'"
+
+
+def is_editable() -> bool:
+    """Whether maeum was installed from a checkout with ``pip install -e`` (PEP 610's direct_url.json says so)."""
+    try:
+        text = importlib.metadata.distribution("maeum").read_text("direct_url.json")
+    except importlib.metadata.PackageNotFoundError:
+        return True
+    return bool(text and json.loads(text).get("dir_info", {}).get("editable"))

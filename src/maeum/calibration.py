@@ -117,17 +117,27 @@ def _fit_label(y: Floats, p: Floats, fold: NDArray[Any]) -> tuple[float, float, 
 
 
 def _platt(score: Floats, y: Floats, *, steps: int = 30) -> tuple[float, float]:
-    """Slope and offset of Platt (1999) by Newton's method, with his smoothed targets against overconfidence."""
+    """Slope and offset of Platt (1999) by damped Newton steps (Lin, Lin & Weng 2007), with his smoothed targets."""
     positives = y.sum()
     target = np.where(y > 0, (positives + 1) / (positives + 2), 1 / (len(y) - positives + 2))
-    weights = np.array([1.0, 0.0])
     features = np.stack([score, np.ones_like(score)], axis=1)
+
+    def loss(weights: Floats) -> float:
+        margin = features @ weights
+        return float((np.logaddexp(0, margin) - target * margin).sum())
+
+    weights = np.array([0.0, np.log((positives + 1) / (len(y) - positives + 1))])
+    current = loss(weights)
     for _ in range(steps):
         q = _sigmoid(features @ weights)
         curvature = features.T @ (features * (q * (1 - q))[:, None]) + 1e-9 * np.eye(2)
         step = np.linalg.solve(curvature, features.T @ (q - target))
-        weights = weights - step
-        if np.abs(step).max() < 1e-10:
+        scale = 1.0
+        while scale > 1e-6 and loss(weights - scale * step) > current:
+            scale /= 2
+        weights = weights - scale * step
+        previous, current = current, loss(weights)
+        if previous - current < 1e-10 * max(1.0, abs(current)):
             break
     return float(weights[0]), float(weights[1])
 

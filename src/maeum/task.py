@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import functools
 import tomllib
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -117,7 +118,7 @@ class Task:
         return self.keys.index(self.resolve(word))
 
     def _unknown(self, word: str) -> TaskMismatch:
-        close = difflib.get_close_matches(word, self._index, n=1)
+        close = _nearest(word, self._index)
         shown = ", ".join(self.keys[:10]) + (", …" if len(self) > 10 else "")
         hint_ko = f" '{close[0]}'을(를) 쓰려고 하셨나요?" if close else f" 있는 라벨: {shown}"
         hint_en = f" did you mean '{close[0]}'?" if close else f" its labels are: {shown}"
@@ -228,6 +229,13 @@ def get_task(name_or_path: str) -> Task:
         f"과제 '{name_or_path}'을(를) 찾을 수 없습니다. 내장 과제: {names}. 직접 만든 과제는 .toml 파일 경로를 쓰세요.",
         f"no task '{name_or_path}'; built in: {names}. For your own, give the path of a .toml file",
     )
+
+
+def _nearest(word: str, spellings: Iterable[str]) -> list[str]:
+    """The closest spelling, compared letter by letter (jamo): 기뿜 and 기쁨 share five of six."""
+    letters = {unicodedata.normalize("NFD", spelling): spelling for spelling in spellings}
+    close = difflib.get_close_matches(unicodedata.normalize("NFD", word[:100]), letters, n=1, cutoff=0.7)
+    return [letters[found] for found in close]
 
 
 def _label(item: Any) -> Label:

@@ -1,0 +1,143 @@
+"""The Python surface that takes what people have at hand: paths, data sets, lists or data frames.
+
+The command line is a thin shell over the same calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from maeum import experiment, folder
+from maeum.analyzer import Analyzer
+from maeum.data import Dataset, Example
+from maeum.errors import UsageError
+from maeum.evaluation import judge, retune, score_model, score_predictions
+from maeum.experiment import RunResult, TrainSettings
+from maeum.report import Report
+from maeum.task import Task, get_task
+from maeum.thresholds import Thresholds
+
+Rows = Dataset | str | Path | Iterable[Mapping[str, Any]]
+"""A data set, a file or ``sample:…``, or rows: dictionaries with ``text`` and ``labels`` (or a pandas data frame)."""
+
+
+def train(
+    data: Rows,
+    *,
+    task: Task | str | None = None,
+    valid: Rows | float | None = None,
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
+    **settings: Any,
+) -> RunResult:
+    """Train, tune and judge a model; save it as a folder if ``output`` is given.
+
+    Args:
+        data, valid: see ``Rows``; ``valid`` may also be the share (0–1) of ``data`` to hold out.
+        task: a task or its name; needed where the rows do not tell.
+        settings: fields of ``TrainSettings``: ``model``, ``folds``, ``keep``, ``seed``, ``objective``, …
+
+    Example:
+        >>> train("sample:nikl-ea", valid=0.2, objective="micro-f1").report.metrics["micro_f1"] > 0.2
+        True
+    """
+    rows = dataset(data, task)
+    judge_rows = valid if valid is None or isinstance(valid, float) else dataset(valid, rows.task)
+    return experiment.train(
+        rows,
+        valid=judge_rows,
+        settings=_settings(settings),
+        output=output,
+        overwrite=overwrite,
+        progress=progress,
+    )
+
+
+def evaluate(model: Analyzer | str | Path, data: Rows, *, task: Task | str | None = None) -> Report:
+    """Metrics of a model (or model folder, or predictions file) on labelled rows; label sets are mapped where they differ."""
+    analyzer = _model(model)
+    if analyzer is None:
+        return judge(score_predictions(str(model), dataset(data, task)))
+    return judge(score_model(analyzer, dataset(data, task, fallback=analyzer.task), name=_name(model)))
+
+
+def tune_thresholds(
+    model: Analyzer | str | Path,
+    data: Rows,
+    *,
+    objective: str = "macro-f1",
+    shrinkage: float = 0.0,
+    empty: str = "auto",
+    task: Task | str | None = None,
+) -> Thresholds:
+    """Thresholds of a model (or model folder, or predictions file) that are best on labelled rows; nothing is changed.
+
+    Put them to use with ``Analyzer(..., thresholds=...)``, or on disk with ``maeum thresholds``.
+    """
+    analyzer = _model(model)
+    if analyzer is None:
+        scored = score_predictions(str(model), dataset(data, task))
+    else:
+        scored = score_model(analyzer, dataset(data, task, fallback=analyzer.task), name=_name(model))
+    return retune(scored, objective=objective, shrinkage=shrinkage, empty=empty)
+
+
+def dataset(rows: Rows, task: Task | str | None = None, *, fallback: Task | None = None) -> Dataset:
+    """A data set from what people have at hand.
+
+    Args:
+        rows: see ``Rows``.
+        task: wins over what the rows say.
+        fallback: the task of rows that do not tell.
+
+    Raises:
+        UsageError: the rows do not tell their task and none was given.
+    """
+    from maeum.formats import open_source, read
+
+    chosen = get_task(task) if isinstance(task, str) else task
+    if isinstance(rows, Dataset):
+        return rows if chosen is None or chosen.keys == rows.task.keys else Dataset(chosen, rows.examples, source=rows.source)
+    if isinstance(rows, str | Path):
+        return read(str(rows), task=chosen or open_source(str(rows)).task or fallback)
+    if hasattr(rows, "to_dict") and hasattr(rows, "columns"):
+        rows = rows.to_dict("records")
+    chosen = chosen or fallback
+    if chosen is None:
+        raise UsageError(
+            "행만으로는 과제를 알 수 없습니다. task=를 주세요(예: task='nikl-ea').",
+            "rows alone do not tell their task; give task= (for example task='nikl-ea')",
+        )
+    return Dataset(chosen, [_example(row, number, chosen) for number, row in enumerate(rows, 1)], source="rows")
+
+
+def _example(row: Mapping[str, Any], number: int, task: Task) -> Example:
+    from maeum.formats.records import example_of
+
+    return example_of(row, number, task)
+
+
+def _model(model: Analyzer | str | Path) -> Analyzer | None:
+    if isinstance(model, Analyzer):
+        return model
+    return None if Path(model).is_file() else folder.load(model)
+
+
+def _name(model: Analyzer | str | Path) -> str:
+    return model.predictor.kind if isinstance(model, Analyzer) else str(model)
+
+
+def _settings(words: Mapping[str, Any]) -> TrainSettings:
+    import dataclasses
+    import difflib
+
+    names = [field.name for field in dataclasses.fields(TrainSettings)]
+    for word in words:
+        if word not in names:
+            close = difflib.get_close_matches(word, names, n=1)
+            hint = f"'{close[0]}'" if close else ", ".join(names)
+            raise UsageError(f"모르는 설정 '{word}'. 혹시: {hint}", f"unknown setting '{word}'; did you mean: {hint}?")
+    return TrainSettings(**words)

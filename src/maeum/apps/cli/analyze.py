@@ -1,0 +1,55 @@
+"""``maeum analyze``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from maeum._lang import language, say
+from maeum.apps.cli import emit
+from maeum.apps.cli._options import examples, json_option, load_model, task_option
+
+
+@click.command(
+    help=say("TEXT의 감정을 바로 봅니다. TEXT가 -이면 표준 입력을 한 줄에 하나씩 읽습니다.", "Emotions of the texts given; - reads lines from standard input."),
+    epilog=examples(
+        "maeum analyze --model runs/first '배송이 너무 늦어서 화가 나요'",
+        "maeum analyze --model runs/first --target 배우 '배우는 좋았는데 결말이 별로' --json",
+    ),
+)
+@click.argument("texts", metavar="TEXT…", nargs=-1, required=True)
+@click.option("--model", default="mini", show_default=True, metavar="DIR", help=say("모델 폴더", "Model folder."))
+@click.option("--target", metavar="T", help=say("감정의 대상이 되는 말", "What the emotion is about."))
+@task_option
+@json_option
+def analyze(texts: tuple[str, ...], model: str, target: str | None, task: str | None, as_json: bool) -> None:
+    """Parse, call ``Analyzer.analyze``, print labels and bars."""
+    analyzer = load_model(model, task=task)
+    given = [line.rstrip("\n") for line in sys.stdin] if texts == ("-",) else list(texts)
+    found = analyzer.analyze(given, target=target)
+    if as_json:
+        results = [
+            {"text": item.text, "labels": list(item.labels), "scores": {analyzer.task.name: dict(item.scores)}}
+            for item in found
+        ]
+        emit({"model": model, "results": results})
+        return
+    for item in found:
+        click.echo("\n".join(_lines(item)))
+
+
+def _lines(item: Any) -> list[str]:
+    from maeum.report import display_width
+
+    names = {label.key: label.name(language()) for label in item.task.labels}
+    labels = ", ".join(names[key] for key in item.labels) or say("해당 없음", "none")
+    shown = sorted(item.scores.items(), key=lambda pair: -pair[1])[:10]
+    width = max(display_width(names[key]) for key, _ in shown)
+    lines = [item.text, f"  → {labels}"]
+    for key, score in shown:
+        mark = "●" if key in item.labels else " "
+        pad = " " * (width - display_width(names[key]))
+        lines.append(f"  {mark} {names[key]}{pad} {score:6.1%} {'█' * round(score * 30)}")
+    return lines

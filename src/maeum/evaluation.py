@@ -1,0 +1,178 @@
+"""Judging: a model or a predictions file against labelled rows, also across label sets.
+
+Whatever gives the probabilities, the same decision rule and the same report follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maeum._lang import say
+from maeum.analyzer import Analyzer
+from maeum.data import Dataset
+from maeum.errors import UsageError
+from maeum.models.base import Proba
+from maeum.report import Report, make_report
+from maeum.task import Task
+from maeum.taxonomy import LabelMap, find_map
+from maeum.thresholds import Thresholds, tune_thresholds
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Probabilities for the rows of a data set, and the decision rule that goes with them."""
+
+    data: Dataset
+    task: Task
+    """The task of the probabilities; the data may be of another one."""
+    proba: Proba
+    """(n, k) in ``task.keys`` order, one row per row of ``data``."""
+    thresholds: Thresholds
+    model: str
+    """Where they came from, in words."""
+    train_support: Sequence[int] | None = None
+    notes: tuple[str, ...] = ()
+    seen: str = ""
+    """Fingerprint of the rows the model was trained on, if known."""
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def score_model(analyzer: Analyzer, data: Dataset, *, name: str = "") -> Scored:
+    """Probabilities of a model for every row."""
+    train = analyzer.about.get("train") or {}
+    support = train.get("support")
+    return Scored(
+        data,
+        analyzer.task,
+        analyzer.predict_proba(data),
+        analyzer.thresholds,
+        name or analyzer.predictor.kind,
+        [int(support.get(key, 0)) for key in analyzer.task.keys] if support else None,
+        seen=str(train.get("fingerprint", "")),
+        extra={"train": train} if train else {},
+    )
+
+
+def score_predictions(path: str | Path, data: Dataset, *, thresholds: Thresholds | None = None) -> Scored:
+    """Probabilities of a predictions file (ours, or seed 000's ``*_predict.json``) for the rows it is about.
+
+    Args:
+        path: the file.
+        data: rows to match by id, by text and target, or by order, whichever holds for all rows.
+        thresholds: the decision rule; without one, 0.5 (or the most probable label).
+    """
+    from maeum.formats.predictions import align, read_predictions
+
+    predictions = read_predictions(path, data.task)
+    matched = align(predictions, data)
+    return Scored(
+        data,
+        data.task,
+        predictions.scores[matched.rows],
+        thresholds or Thresholds.default(data.task),
+        str(path),
+        notes=(say(f"예측과 데이터를 {matched.rule} 기준으로 맞췄습니다.", f"predictions were matched to rows by {matched.rule}"),),
+    )
+
+
+def judge(scored: Scored) -> Report:
+    """The report of scored rows.
+
+    Where the rows are of another task than the model, its decisions are mapped by the taxonomy and the notes say
+    which labels are lossy or missing.
+
+    Raises:
+        UsageError: no row is labelled.
+        TaskMismatch: there is no map between the two tasks.
+    """
+    data = scored.data
+    if not data.is_labelled:
+        raise UsageError(
+            "평가하려면 모든 행에 라벨이 있어야 합니다.", "every row must be labelled to be evaluated", 
+        )
+    if data.task.keys != scored.task.keys:
+        return _judge_mapped(scored, find_map(scored.task, data.task))
+    notes = list(scored.notes)
+    if scored.seen and scored.seen == data.fingerprint:
+        notes.append(
+            say(
+                "이 행들로 학습한 모델입니다. 점수는 처음 보는 글에서보다 높습니다.",
+                "the model was trained on these very rows; the scores are higher than on new texts",
+            )
+        )
+    return make_report(
+        data.task,
+        data.y,
+        scored.proba,
+        scored.thresholds,
+        data=data.source,
+        model=scored.model,
+        train_support=scored.train_support,
+        notes=notes,
+        tuned_on_same_rows=data.fingerprint in scored.thresholds.tuned_on,
+        extra={**scored.extra, "data": {"rows": len(data), "fingerprint": data.fingerprint}},
+    )
+
+
+def _judge_mapped(scored: Scored, label_map: LabelMap) -> Report:
+    data = scored.data
+    proba = label_map.map_proba(scored.proba)
+    decided: NDArray[np.uint8] | None = None
+    if data.task.kind != "multiclass":
+        decided = label_map.map_decisions(scored.thresholds.decide(scored.proba))
+    note = say(
+        f"과제 '{scored.task.name}'의 답을 '{data.task.name}'(으)로 옮겨 쟀습니다. 의미가 바뀌는 라벨은 아래 표에 있습니다.",
+        f"answers of task '{scored.task.name}' were mapped to '{data.task.name}'; the table says where meaning shifts",
+    )
+    return make_report(
+        data.task,
+        data.y,
+        proba,
+        Thresholds.default(data.task),
+        decided=decided,
+        data=data.source,
+        model=scored.model,
+        notes=[*scored.notes, note],
+        extra={**scored.extra, "taxonomy": taxonomy_table(label_map)},
+    )
+
+
+def taxonomy_table(label_map: LabelMap) -> dict[str, Any]:
+    """How the labels of a map correspond, as plain data for a report."""
+    return {
+        "source": label_map.source.name,
+        "target": label_map.target.name,
+        "rows": label_map.rows(),
+        "coverage": {key: str(value) for key, value in label_map.coverage().items()},
+    }
+
+
+def retune(scored: Scored, *, objective: str, shrinkage: float, empty: Any = "auto", seed: int = 0) -> Thresholds:
+    """Thresholds that maximise an objective on scored rows; they remember which rows those were.
+
+    Raises:
+        UsageError: the rows are not labelled, or of another task.
+    """
+    data = scored.data
+    if data.task.keys != scored.task.keys:
+        raise UsageError(
+            f"기준값은 같은 과제의 데이터로 찾아야 합니다(모델 '{scored.task.name}', 데이터 '{data.task.name}').",
+            f"thresholds need rows of the model's own task ('{scored.task.name}'), got '{data.task.name}'",
+        )
+    return tune_thresholds(
+        data.y,
+        scored.proba,
+        scored.task,
+        objective=objective,
+        shrinkage=shrinkage,
+        empty=empty,
+        tuned_on=f"{data.source or 'rows'}: {len(data)} rows, fingerprint {data.fingerprint}",
+        resamples=100,
+        seed=seed,
+    )

@@ -1,0 +1,204 @@
+"""The model folder: JSON and safetensors, checksums in ``manifest.json``, no pickle anywhere.
+
+::
+
+    manifest.json      format version, package version, model kind, checksum of every other file; written last
+    task.json          labels in column order
+    text.json          text preparation and its version
+    calibration.json   per-label calibration
+    thresholds.json    the decision rule
+    settings.json      settings, data fingerprints, library versions
+    report.json        metrics on rows that neither trained nor tuned (report.html beside it, to read)
+    README.md          model card
+    model/             the predictor's own files
+    folds/0 …          with --folds: each a model folder of its own; model/ then only says "mean of the folds"
+    oof.safetensors    out-of-fold probabilities of the training rows, with oof_ids.txt
+
+A folder is written beside its final name and renamed, so it is either whole or not there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from maeum._files import atomic_folder, pretty_json, read_json, sha256_file, write_text
+from maeum._version import __version__
+from maeum.analyzer import Analyzer
+from maeum.calibration import Calibration
+from maeum.errors import FormatError, MaeumError, TaskMismatch, UsageError
+from maeum.models.base import load_predictor
+from maeum.task import Task
+from maeum.text import TextPrep
+from maeum.thresholds import Thresholds
+
+FORMAT_VERSION = 1
+
+
+def write_analyzer(analyzer: Analyzer, folder: Path) -> None:
+    """Write everything but the manifest into an existing, empty folder; ``seal`` comes after."""
+    write_text(folder / "task.json", pretty_json(analyzer.task.to_dict()))
+    write_text(folder / "text.json", pretty_json(analyzer.prep.to_dict()))
+    write_text(folder / "calibration.json", pretty_json(analyzer.calibration.to_dict()))
+    write_text(folder / "thresholds.json", pretty_json(analyzer.thresholds.to_dict()))
+    write_text(folder / "settings.json", pretty_json(analyzer.about))
+    (folder / "model").mkdir()
+    analyzer.predictor.save(folder / "model")
+
+
+def seal(folder: Path, kind: str, task: Task) -> None:
+    """Write the manifest: from now on the folder counts as complete, and any change to it as damage."""
+    manifest = {
+        "format": FORMAT_VERSION,
+        "maeum": __version__,
+        "model": kind,
+        "task": {"name": task.name, "kind": task.kind, "fingerprint": task.fingerprint},
+        "files": {str(path.relative_to(folder).as_posix()): sha256_file(path) for path in _own_files(folder)},
+    }
+    write_text(folder / "manifest.json", pretty_json(manifest))
+
+
+def save(analyzer: Analyzer, path: str | Path, *, overwrite: bool = False) -> Path:
+    """Write a model folder in one step."""
+    path = Path(path)
+    with atomic_folder(path, overwrite=overwrite) as folder:
+        write_analyzer(analyzer, folder)
+        seal(folder, analyzer.predictor.kind, analyzer.task)
+    return path
+
+
+def load(path: str | Path, *, task: str | None = None) -> Analyzer:
+    """Open a model folder.
+
+    Args:
+        path: the folder.
+        task: name of the head, where a folder holds several.
+
+    Raises:
+        UsageError: there is no such folder.
+        FormatError: it is cut short, edited, or made by a newer version.
+        TaskMismatch: it has no head for ``task``.
+    """
+    folder = Path(path)
+    manifest = check(folder)
+    try:
+        own = Task.from_dict(read_json(folder / "task.json"))
+        if task is not None and task != own.name:
+            raise TaskMismatch(
+                f"'{folder}'에는 과제 '{task}'가 없습니다. 있는 과제: {own.name}",
+                f"'{folder}' has no head for task '{task}'; it has: {own.name}",
+            )
+        return Analyzer(
+            load_predictor(manifest["model"], folder / "model", own),
+            prep=TextPrep.from_dict(read_json(folder / "text.json")),
+            thresholds=Thresholds.from_dict(read_json(folder / "thresholds.json")),
+            calibration=Calibration.from_dict(read_json(folder / "calibration.json")),
+            about=read_json(folder / "settings.json"),
+        )
+    except MaeumError:
+        raise
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        raise _damaged(folder, str(error)) from error
+
+
+def check(folder: Path) -> dict[str, Any]:
+    """Verify a folder against its manifest and return the manifest.
+
+    Raises:
+        UsageError: there is no such folder, or it is not a model folder.
+        FormatError: a file is missing or changed, or the format is newer than this package.
+    """
+    manifest = read_manifest(folder)
+    files = manifest.get("files")
+    if not isinstance(files, dict) or not isinstance(manifest.get("model"), str):
+        raise _damaged(folder, "manifest.json")
+    present = {path.relative_to(folder).as_posix(): path for path in _own_files(folder)}
+    for name, checksum in files.items():
+        path = present.get(name)
+        if path is None:
+            raise _damaged(folder, name)
+        if sha256_file(path) != checksum:
+            raise FormatError(
+                f"'{folder}/{name}'이(가) 저장된 뒤에 바뀌었습니다. 고친 파일은 믿을 수 없으니 다시 학습하거나 원본을 복사해 오세요. "
+                "기준값은 'maeum thresholds --set'으로 바꿉니다.",
+                f"'{folder}/{name}' was changed after it was saved; retrain or copy the original again "
+                "(thresholds are changed with 'maeum thresholds --set')",
+            )
+    for fold in sorted((folder / "folds").glob("*")):
+        check(fold)
+    return manifest
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a folder this version can read, without verifying the files."""
+    if not folder.is_dir():
+        raise UsageError(
+            f"모델 폴더 '{folder}'이(가) 없습니다. 'maeum train DATA -o {folder}'로 만들 수 있습니다.",
+            f"there is no model folder '{folder}'; 'maeum train DATA -o {folder}' makes one",
+        )
+    path = folder / "manifest.json"
+    if not path.exists():
+        raise FormatError(
+            f"'{folder}'은(는) 모델 폴더가 아니거나 저장이 끝나지 않았습니다(manifest.json 없음).",
+            f"'{folder}' is not a model folder, or saving it was cut short (no manifest.json)",
+        )
+    try:
+        manifest = read_json(path)
+        version = int(manifest["format"])
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        raise _damaged(folder, "manifest.json") from error
+    if version > FORMAT_VERSION:
+        raise FormatError(
+            f"'{folder}'은(는) 더 새로운 maeum {manifest.get('maeum')}(이)가 만들었습니다(형식 {version}). maeum을 올려 주세요.",
+            f"'{folder}' was made by a newer maeum {manifest.get('maeum')} (format {version}); upgrade maeum",
+        )
+    return dict(manifest)
+
+
+def replace_files(path: Path, contents: Mapping[str, str]) -> None:
+    """Change some text files of a model folder so that a kill leaves the old folder or the new one.
+
+    The new folder shares the unchanged files by hard link (or copies them) and is swapped in whole.
+    """
+    manifest = check(path)
+    with atomic_folder(path, overwrite=True) as folder:
+        shutil.copytree(path, folder, copy_function=_link, dirs_exist_ok=True)
+        for name, text in contents.items():
+            (folder / name).unlink(missing_ok=True)
+            write_text(folder / name, text)
+        (folder / "manifest.json").unlink()
+        seal(folder, manifest["model"], Task.from_dict(read_json(folder / "task.json")))
+
+
+def is_model_folder(path: Path) -> bool:
+    """Whether a path looks like a model folder (it may still be damaged)."""
+    return path.is_dir() and (path / "manifest.json").is_file()
+
+
+def _own_files(folder: Path) -> list[Path]:
+    """Files the manifest vouches for, sorted; folders under ``folds/`` have manifests of their own."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file()
+        and path.name not in ("manifest.json", ".DS_Store")
+        and path.relative_to(folder).parts[0] != "folds"
+    )
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _damaged(folder: Path, what: str) -> FormatError:
+    return FormatError(
+        f"모델 폴더 '{folder}'이(가) 손상되었습니다: {what}. 저장이 도중에 끊겼거나 파일이 지워졌습니다.",
+        f"the model folder '{folder}' is damaged: {what}; it was cut short or a file was removed",
+    )

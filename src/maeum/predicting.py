@@ -1,0 +1,203 @@
+"""Predictions for a whole file: streamed in constant memory, and resumed after a kill with no row lost or doubled.
+
+While it runs, rows go to ``OUT.partial`` (our predictions JSONL) and ``OUT.progress.json`` records how many rows and
+bytes of it are safe. A later run with the same model, input and options cuts the file back to the safe bytes and goes
+on; any other run is refused. At the end the rows are renamed or converted to the format asked for, and the record
+becomes ``OUT.done.json``: where the file came from.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+from maeum._files import canonical_json, pretty_json, sha256_file, sha256_text, write_text
+from maeum._version import __version__
+from maeum.analyzer import Analyzer, batched, score_dict
+from maeum.data import Example
+from maeum.errors import UsageError
+
+SAVE_EVERY_SEC = 1.0
+"""How much work a kill can cost."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a run of ``predict_file`` did."""
+
+    rows: int
+    """Rows in the output."""
+    resumed: int
+    """Rows an earlier, interrupted run had already done."""
+    seconds: float
+    """Wall-clock seconds of this run."""
+    complete_before: bool = False
+    """Whether an earlier run had already finished, so that nothing was done."""
+
+
+def prediction_rows(analyzer: Analyzer, examples: Iterator[Example], *, batch_size: int) -> Iterator[dict[str, Any]]:
+    """Predictions as rows of our JSONL, one by one; ``batch_size`` texts go through the model at a time."""
+    for batch in batched(examples, batch_size):
+        proba = analyzer.predict_proba(batch)
+        for example, scores, on in zip(batch, proba, analyzer.decide(proba), strict=True):
+            yield prediction_row(example, analyzer.task.decode(on), score_dict(analyzer.task, scores))
+
+
+def prediction_row(example: Example, labels: tuple[str, ...], scores: Mapping[str, float]) -> dict[str, Any]:
+    """One row of a predictions file: id, text and target of the input; labels and scores of the model."""
+    target = example.target
+    return {
+        "id": example.id,
+        "text": example.text,
+        "target": target and {"form": target.form, "begin": target.begin, "end": target.end},
+        "labels": list(labels),
+        "scores": dict(scores),
+    }
+
+
+def predict_file(
+    analyzer: Analyzer,
+    source: str,
+    output: Path,
+    *,
+    model_fingerprint: str,
+    read: Callable[[], Iterator[Example]],
+    finish: Callable[[Path, Path], None] | None = None,
+    options: Mapping[str, Any],
+    batch_size: int = 256,
+    overwrite: bool = False,
+    tick: Callable[[int], None] = lambda _: None,
+) -> Prediction:
+    """Predict every row of ``source`` into ``output``.
+
+    Args:
+        analyzer: the model.
+        source: the input file, for its fingerprint.
+        output: the file to write; it appears only when it is complete.
+        model_fingerprint: what tells this model from another.
+        read: a fresh iterator over the input's rows, always in the same order.
+        finish: turns the finished JSONL (first path) into ``output`` (second path); None: the JSONL is the output.
+        options: everything else that shapes the output.
+        batch_size: texts per model call.
+        overwrite: start anew whatever is there.
+        tick: called with the number of rows done so far.
+
+    Raises:
+        UsageError: ``output`` exists, or another model, input or set of options was half-way into it.
+    """
+    start = time.perf_counter()
+    identity = {
+        "model": model_fingerprint,
+        "input": sha256_file(Path(source)),
+        "options": sha256_text(canonical_json({**options, "maeum": __version__})),
+    }
+    files = _Files(output)
+    if overwrite:
+        files.clear()
+    done = files.finished(identity)
+    if done is not None:
+        return Prediction(done, done, time.perf_counter() - start, complete_before=True)
+    state = files.state(identity)
+    resumed = int(state["rows"])
+    rows = resumed
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with open(files.partial, "r+" if resumed else "w", encoding="utf-8", newline="\n") as file:
+        file.truncate(int(state["bytes"]))
+        file.seek(0, os.SEEK_END)
+        saved = time.perf_counter()
+        tick(rows)
+        for row in prediction_rows(analyzer, islice(read(), resumed, None), batch_size=batch_size):
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            rows += 1
+            if rows % batch_size == 0 and time.perf_counter() - saved > SAVE_EVERY_SEC:
+                files.record(file, identity, rows)
+                saved = time.perf_counter()
+            if rows % batch_size == 0:
+                tick(rows)
+        files.record(file, identity, rows)
+    tick(rows)
+    files.finish(identity, rows, source, finish)
+    return Prediction(rows, resumed, time.perf_counter() - start)
+
+
+class _Files:
+    """The output and the three files beside it that make it safe."""
+
+    def __init__(self, output: Path) -> None:
+        self.output = output
+        self.partial = output.with_name(output.name + ".partial")
+        self.progress = output.with_name(output.name + ".progress.json")
+        self.done = output.with_name(output.name + ".done.json")
+
+    def clear(self) -> None:
+        for path in (self.done, self.progress, self.partial):
+            path.unlink(missing_ok=True)
+
+    def finished(self, identity: Mapping[str, str]) -> int | None:
+        """Rows of the finished output if it is this very job's; None if there is none."""
+        if not self.output.exists():
+            self.done.unlink(missing_ok=True)
+            return None
+        record = _read_record(self.done)
+        if record is not None and record.get("identity") == identity and record.get("output") == sha256_file(self.output):
+            return int(record["rows"])
+        raise UsageError(
+            f"'{self.output}'이(가) 이미 있습니다. 다른 이름을 쓰거나 --overwrite를 붙이세요.",
+            f"'{self.output}' already exists; choose another name or add --overwrite",
+        )
+
+    def state(self, identity: Mapping[str, str]) -> Mapping[str, Any]:
+        record = _read_record(self.progress)
+        if record is None:
+            return {"rows": 0, "bytes": 0}
+        if record.get("identity") != identity:
+            other = [name for name, value in identity.items() if record.get("identity", {}).get(name) != value]
+            named_ko = {"model": "모델", "input": "입력 파일", "options": "옵션"}
+            raise UsageError(
+                f"'{self.output}'에 쓰다 만 작업이 있는데 {'·'.join(named_ko[name] for name in other)}이(가) 지금과 다릅니다. "
+                "처음부터 다시 하려면 --overwrite를 붙이세요.",
+                f"an interrupted run was writing '{self.output}' with another {' and '.join(other)}; "
+                "add --overwrite to start anew",
+            )
+        if not self.partial.exists() or self.partial.stat().st_size < record["bytes"]:
+            return {"rows": 0, "bytes": 0}
+        return record
+
+    def record(self, file: TextIO, identity: Mapping[str, str], rows: int) -> None:
+        """Make the rows so far safe: first the rows, then the note that they are."""
+        file.flush()
+        os.fsync(file.fileno())
+        size = os.fstat(file.fileno()).st_size
+        write_text(self.progress, pretty_json({"identity": dict(identity), "rows": rows, "bytes": size}))
+
+    def finish(
+        self, identity: Mapping[str, str], rows: int, source: str, convert: Callable[[Path, Path], None] | None
+    ) -> None:
+        if convert is None:
+            os.replace(self.partial, self.output)
+        else:
+            convert(self.partial, self.output)
+        record = {
+            "identity": dict(identity),
+            "rows": rows,
+            "output": sha256_file(self.output),
+            "input": Path(source).name,
+            "maeum": __version__,
+        }
+        write_text(self.done, pretty_json(record))
+        self.progress.unlink(missing_ok=True)
+        self.partial.unlink(missing_ok=True)
+
+
+def _read_record(path: Path) -> dict[str, Any] | None:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
+        return None
+    return record if isinstance(record, dict) else None

@@ -61,7 +61,7 @@ class Example:
     """Label keys in task order; ``None`` = not labelled, ``()`` = none of them applies."""
     aspects: tuple[AspectLabel, ...] | None = None
     """Aspect tasks only; ``None`` = not labelled."""
-    meta: Mapping[str, Any] = field(default=_NO_META, compare=False)
+    meta: Mapping[str, Any] = field(default_factory=lambda: _NO_META, compare=False)
     """Whatever else the row carried; copied through, never read by a model."""
 
     @property

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from maeum._lang import say
 from maeum.analyzer import Analyzer
 from maeum.data import Dataset
-from maeum.errors import UsageError
+from maeum.errors import DataError, TaskMismatch, UsageError
+from maeum.formats import align, read_predictions
 from maeum.models.base import Proba
 from maeum.report import Report, make_report
-from maeum.task import Task
+from maeum.task import Task, builtin_task, builtin_task_names
 from maeum.taxonomy import LabelMap, find_map
 from maeum.thresholds import Thresholds, tune_thresholds
 
@@ -67,8 +68,6 @@ def score_predictions(path: str | Path, data: Dataset, *, thresholds: Thresholds
         data: rows to match by id, by text and target, or by order, whichever holds for all rows.
         thresholds: the decision rule; without one, 0.5 (or the most probable label).
     """
-    from maeum.formats.predictions import align, read_predictions
-
     predictions = read_predictions(path, data.task)
     matched = align(predictions, data)
     return Scored(
@@ -176,3 +175,25 @@ def retune(scored: Scored, *, objective: str, shrinkage: float, empty: Any = "au
         resamples=100,
         seed=seed,
     )
+
+
+def predictions_task(path: str | Path) -> Task:
+    """The built-in task whose labels a predictions file scores: the one with the most labels of those that fit.
+
+    Raises:
+        UsageError: no built-in task fits.
+    """
+    fitting = []
+    for name in builtin_task_names():
+        task = builtin_task(name)
+        try:
+            read_predictions(path, task)
+        except (DataError, TaskMismatch):
+            continue
+        fitting.append(task)
+    if not fitting:
+        raise UsageError(
+            f"'{path}'의 점수가 어느 내장 과제의 것인지 알 수 없습니다. --task를 주세요.",
+            f"the scores in '{path}' fit no built-in task; give --task",
+        )
+    return max(fitting, key=len)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,8 +20,20 @@ from typing import Any, TextIO
 from maeum._files import canonical_json, pretty_json, sha256_file, sha256_text, write_text
 from maeum._version import __version__
 from maeum.analyzer import Analyzer, batched, score_dict
-from maeum.data import Example
-from maeum.errors import UsageError
+from maeum.data import Dataset, Example, Target
+from maeum.errors import TaskMismatch, UsageError
+from maeum.formats import (
+    PredictionRow,
+    align,
+    open_source,
+    prediction_line,
+    read,
+    read_predictions,
+    write,
+    write_predictions,
+)
+from maeum.task import Task
+from maeum.thresholds import Thresholds
 
 SAVE_EVERY_SEC = 1.0
 """How much work a kill can cost."""
@@ -41,24 +53,13 @@ class Prediction:
     """Whether an earlier run had already finished, so that nothing was done."""
 
 
-def prediction_rows(analyzer: Analyzer, examples: Iterator[Example], *, batch_size: int) -> Iterator[dict[str, Any]]:
-    """Predictions as rows of our JSONL, one by one; ``batch_size`` texts go through the model at a time."""
+def prediction_rows(analyzer: Analyzer, examples: Iterable[Example], *, batch_size: int) -> Iterator[PredictionRow]:
+    """Predictions one by one; ``batch_size`` texts go through the model at a time."""
     for batch in batched(examples, batch_size):
         proba = analyzer.predict_proba(batch)
         for example, scores, on in zip(batch, proba, analyzer.decide(proba), strict=True):
-            yield prediction_row(example, analyzer.task.decode(on), score_dict(analyzer.task, scores))
-
-
-def prediction_row(example: Example, labels: tuple[str, ...], scores: Mapping[str, float]) -> dict[str, Any]:
-    """One row of a predictions file: id, text and target of the input; labels and scores of the model."""
-    target = example.target
-    return {
-        "id": example.id,
-        "text": example.text,
-        "target": target and {"form": target.form, "begin": target.begin, "end": target.end},
-        "labels": list(labels),
-        "scores": dict(scores),
-    }
+            labels = analyzer.task.decode(on)
+            yield PredictionRow(example.id, example.text, example.target, labels, score_dict(analyzer.task, scores))
 
 
 def predict_file(
@@ -113,7 +114,7 @@ def predict_file(
         saved = time.perf_counter()
         tick(rows)
         for row in prediction_rows(analyzer, islice(read(), resumed, None), batch_size=batch_size):
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.write(prediction_line(row) + "\n")
             rows += 1
             if rows % batch_size == 0 and time.perf_counter() - saved > SAVE_EVERY_SEC:
                 files.record(file, identity, rows)
@@ -201,3 +202,78 @@ def _read_record(path: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
         return None
     return record if isinstance(record, dict) else None
+
+
+# -- predictions in other forms -----------------------------------------------------------------------------
+
+
+def convert_predictions(
+    rows: str | Path,
+    output: Path,
+    task: Task,
+    *,
+    to: str,
+    source: str | None = None,
+    thresholds: Thresholds | None = None,
+) -> int:
+    """Write a predictions file in another form and return the number of rows.
+
+    Args:
+        rows: predictions, ours or seed 000's ``*_predict.json``.
+        output: the file to write, atomically.
+        task: whose labels they are.
+        to: ``jsonl``, ``csv``, ``tsv``, ``xlsx``, ``parquet``, or a corpus format such as ``nikl-ea``.
+        source: the corpus file the predictions are about; its rows give ids and texts, and a ``nikl-ea`` submission is
+            that file with only ``output`` replaced.
+        thresholds: decide the labels anew from the scores; without it the file's own labels hold, or 0.5.
+
+    Raises:
+        TaskMismatch: a submission of another task's labels.
+        DataError: predictions and source do not belong together.
+    """
+    if to == "nikl-ea" and task.keys != NIKL_EA_KEYS:
+        raise TaskMismatch(
+            f"nikl-ea 제출 파일은 과제 nikl-ea의 예측으로만 만들 수 있습니다(예측의 과제: '{task.name}').",
+            f"a nikl-ea submission needs predictions of task nikl-ea, these are of '{task.name}'",
+        )
+    decided = _decided(rows, task, source, thresholds)
+    if to in ("jsonl", "csv", "tsv", "xlsx", "parquet"):
+        write_predictions(decided, output, task, to)
+    else:
+        examples = [Example(row.id, row.text, row.target, row.labels) for row in decided]
+        place = None if source is None else open_source(source).source.path
+        write(examples, output, to, task=task, source=place)
+    return len(decided)
+
+
+NIKL_EA_KEYS = ("joy", "anticipation", "trust", "surprise", "disgust", "fear", "anger", "sadness")
+
+
+def _decided(
+    rows: str | Path, task: Task, source: str | None, thresholds: Thresholds | None
+) -> list[PredictionRow]:
+    predictions = read_predictions(rows, task)
+    rule = thresholds or Thresholds.default(task)
+    labels = predictions.labels
+    if thresholds is not None or labels is None:
+        labels = tuple(task.decode(on) for on in rule.decide(predictions.scores))
+    if source is not None:
+        data: Dataset = read(source, task=task)
+        order = align(predictions, data).rows
+        return [
+            PredictionRow(e.id, e.text, e.target, labels[row], score_dict(task, predictions.scores[row]))
+            for e, row in zip(data, order, strict=True)
+        ]
+    ids = predictions.ids or tuple(f"row-{number:06d}" for number in range(1, len(predictions) + 1))
+    inputs = predictions.inputs
+    return [
+        PredictionRow(
+            ids[row],
+            inputs[row].text if inputs else "",
+            inputs[row].target if inputs else None,
+            labels[row],
+            score_dict(task, predictions.scores[row]),
+        )
+        for row in predictions.order
+    ]
+

@@ -439,7 +439,7 @@ _EMOJI = (
 _EMOJI_IF_ASKED = "©®‼⁉™ℹ↔-↙↩↪⌨⏏Ⓜ▪▫▶◀◻-◾⤴⤵⬅-⬇〰〽㊗㊙"
 _KEYCAP = r"[0-9#*]\ufe0f?\u20e3"
 _ONE = rf"(?:[{_EMOJI}]|[{_EMOJI_IF_ASKED}](?=\ufe0f))\ufe0f?(?:[{_SKIN}]\ufe0f?)?"
-_PICTURE = rf"(?>[{_FLAG}]{{1,2}}|\U0001f3f4[\U000e0020-\U000e007e]+\U000e007f|{_ONE}(?:\u200d{_ONE})*)"  # flags, regions, the rest
+_PICTURE = rf"(?>[{_FLAG}]{{1,2}}|\U0001f3f4[\U000e0020-\U000e007e]+\U000e007f|{_ONE}(?:\u200d{_ONE}){{0,9}})"  # flags, regions, the rest
 
 _INVISIBLE = (
     r"\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"

@@ -7,7 +7,6 @@ import re
 import unicodedata
 from typing import Any, get_args
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -55,7 +54,11 @@ CHOICES: dict[str, st.SearchStrategy[Any]] = {
 recipes = st.sampled_from(sorted(RECIPES))
 preps = st.one_of(
     recipes.map(TextPrep.named),
-    st.builds(lambda recipe, switches: TextPrep.named(recipe, **switches), recipes, st.fixed_dictionaries({}, optional=CHOICES)),
+    st.builds(
+        lambda recipe, switches: TextPrep.named(recipe, **switches),
+        recipes,
+        st.fixed_dictionaries({}, optional=CHOICES),
+    ),
 )
 
 
@@ -112,10 +115,9 @@ def test_raw_spans_map_into_the_prepared_text_and_are_monotone(prep: TextPrep, r
 
 @settings(max_examples=300, deadline=None)
 @given(texts)
-def test_default_keeps_every_digit(raw: str) -> None:
-    if re.search(r"://|www\.", raw, re.IGNORECASE) or re.search("ww", TextPrep.named("default")(raw), re.IGNORECASE):
-        return
-    assert re.findall("[0-9]", TextPrep.named("default")(raw)) == re.findall("[0-9]", raw)
+def test_default_keeps_every_digit_outside_addresses(raw: str) -> None:
+    prep = TextPrep.named("default", urls="keep")
+    assert re.findall("[0-9]", prep(raw)) == re.findall("[0-9]", raw)
 
 
 @settings(max_examples=300, deadline=None)
@@ -135,7 +137,9 @@ def test_raw_is_identity(raw: str) -> None:
 @settings(max_examples=300, deadline=None)
 @given(texts)
 def test_default_never_empties_a_text_that_shows_something(raw: str) -> None:
-    visible = any(unicodedata.category(char)[0] in "LPNS" for char in re.sub("[\u3164\uffa0\u2800\u115f\u1160]", "", raw))
+    visible = any(
+        unicodedata.category(char)[0] in "LPNS" for char in re.sub("[\u3164\uffa0\u2800\u115f\u1160]", "", raw)
+    )
     assert bool(TextPrep.named("default")(raw)) or not visible
 
 
@@ -154,9 +158,7 @@ def test_target_survives(prep: TextPrep, raw: str, data: st.DataObject) -> None:
     assert bool(target.form) == bool(item.text.strip() or target.form)
 
 
-@pytest.mark.parametrize("recipe", sorted(RECIPES))
-@given(raw=texts)
 @settings(max_examples=150, deadline=None)
-def test_output_of_default_and_seed_can_be_encoded(recipe: str, raw: str) -> None:
-    if recipe != "raw":
-        TextPrep.named(recipe)(raw).encode("utf-8")
+@given(st.sampled_from(["default", "seed001"]), texts)
+def test_prepared_text_can_be_written_as_utf8(recipe: str, raw: str) -> None:
+    TextPrep.named(recipe)(raw).encode("utf-8")

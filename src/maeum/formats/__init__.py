@@ -8,7 +8,7 @@
     jsonl, nikl, public, aihub, emojson, completion            corpora
     registry   FORMATS                             guess       which format a file is in
     reading    read, iter_examples                 writing     write
-    predictions, align                             scores per label, and the rows they belong to
+    predictions, scores, align                     probabilities per label out and in, and the rows they belong to
 """
 
 from __future__ import annotations
@@ -20,18 +20,12 @@ from maeum.formats.jsonl import json_line
 from maeum.formats.labels import infer_task
 from maeum.formats.nikl import write_ea, write_sa
 from maeum.formats.options import ReadOptions, ReadReport
-from maeum.formats.predictions import (
-    PredictionRow,
-    Predictions,
-    is_predictions_file,
-    prediction_line,
-    read_predictions,
-    write_predictions,
-)
+from maeum.formats.predictions import PredictionRow, prediction_line, write_predictions
 from maeum.formats.reading import find_format, iter_examples, open_source, read
 from maeum.formats.records import Format
 from maeum.formats.registry import FORMATS
 from maeum.formats.samples import sample_path
+from maeum.formats.scores import Predictions, is_predictions_file, read_predictions
 from maeum.formats.writing import WRITABLE, output_format, write
 
 __all__ = [

@@ -51,7 +51,7 @@ def short_rows(source: Source) -> Iterator[Row]:
         return
     number = 0
     for line, cells in sheet_cells(source):
-        pair = (cells + ["", ""])[:2]
+        pair = [*cells, "", ""][:2]
         if line == 1 or not any(cell.strip() for cell in pair):
             continue
         number += 1

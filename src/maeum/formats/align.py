@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from maeum.data import Dataset, Input
 from maeum.errors import DataError
-from maeum.formats.predictions import Predictions
+from maeum.formats.scores import Predictions
 
 Rule = Literal["id", "text", "order"]
 

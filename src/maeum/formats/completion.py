@@ -9,55 +9,25 @@ import contextlib
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from maeum._files import atomic_text
-from maeum.data import AspectLabel, Example
+from maeum.data import Example
 from maeum.errors import DataError
-from maeum.formats.labels import LabelReader
+from maeum.formats.columns import find_column, pick_columns
+from maeum.formats.labels import completion_text, parse_completion
 from maeum.formats.lines import Lines, Row, Source
+from maeum.formats.records import Context, Unreadable, as_id, as_object, as_text
+from maeum.formats.tables import table_rows
+from maeum.formats.tables_out import open_table
 from maeum.task import Task
 
-if TYPE_CHECKING:
-    from maeum.formats.records import Context
-
-_ITEM = re.compile(r"(?P<aspect>.+?)\s*[:(]?\s*(?P<grade>[+\-\u2212–]?\d+)\s*\)?", re.DOTALL)
 _GRADE = re.compile(r"-?\d+")
 _CELL_END = re.compile(r"(?<!\\)\|")
 _RULE = re.compile(r"[\s|:\-]+")
 
 
-def parse_completion(cell: str, labels: LabelReader) -> tuple[AspectLabel, ...]:
-    """Aspects of one completion; an empty one says that no keyword applies.
-
-    Raises:
-        DataError: a part is not a keyword and a number.
-        TaskMismatch: unknown keyword or grade.
-    """
-    found = []
-    for part in re.split(r"[,;\n]", cell):
-        if not part.strip():
-            continue
-        match = _ITEM.fullmatch(part.strip())
-        if match is None:
-            raise DataError(
-                f"'{part.strip()[:40]}'을(를) '키워드 점수'로 읽을 수 없습니다. 예: 배송 -1, 디자인 2",
-                f"'{part.strip()[:40]}' is not a keyword and a grade, as in: 배송 -1, 디자인 2",
-            )
-        grade = match["grade"].replace("\u2212", "-").replace("–", "-").lstrip("+")
-        found.append(labels.aspect(match["aspect"].rstrip(), grade))
-    return tuple(found)
-
-
-def completion_text(aspects: Iterable[AspectLabel]) -> str:
-    """Aspects as a completion: ``스타일 1, 만족도 2``."""
-    return ", ".join(f"{item.aspect} {item.sentiment}" for item in aspects)
-
-
 def completion_rows(source: Source) -> Iterator[Row]:
     """Rows of a Markdown table, CSV or xlsx."""
-    from maeum.formats.tables import table_rows
-
     if source.suffix in (".md", ".markdown", ".txt") or (source.path is None and _looks_markdown(source)):
         return markdown_rows(source)
     return table_rows(source)
@@ -93,9 +63,6 @@ def parse_completion_row(row: Row, context: Context) -> Example:
     Raises:
         DataError: the completion column is missing or broken.
     """
-    from maeum.formats.columns import find_column, pick_columns
-    from maeum.formats.records import Unreadable, as_id, as_object, as_text
-
     record = as_object(row)
     names = tuple(record)
     try:
@@ -118,8 +85,6 @@ def write_completion(examples: Iterable[Example], path: Path, task: Task | None,
     Raises:
         DataError: a row has no aspects, or a Markdown cell would need a line break.
     """
-    from maeum.formats.tables_out import open_table
-
     if path.suffix.lower() in (".md", ".markdown"):
         with atomic_text(path) as file:
             file.write("| Text | Completion |\n| --- | --- |\n")

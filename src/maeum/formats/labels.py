@@ -15,6 +15,7 @@ SEPARATOR = "|"
 """What our own tables put between labels; ``,`` and ``;`` are read too."""
 
 _SPLIT = re.compile(r"[,;|]")
+_ITEM = re.compile(r"(?P<aspect>.+?)\s*[:(]?\s*(?P<grade>[+\-\u2212–]?\d+)\s*\)?", re.DOTALL)
 _CACHE_LIMIT = 20_000
 _GRADES = {"negative": 0, "부정": 0, "conflict": 1, "neutral": 1, "중립": 1, "보통": 1, "positive": 2, "긍정": 2}
 
@@ -87,6 +88,33 @@ class LabelReader:
                 if not _SPLIT.search(text):
                     raise
         return self.words(label_words(text))
+
+
+def parse_completion(cell: str, labels: LabelReader) -> tuple[AspectLabel, ...]:
+    """Aspects of one completion; an empty one says that no keyword applies.
+
+    Raises:
+        DataError: a part is not a keyword and a number.
+        TaskMismatch: unknown keyword or grade.
+    """
+    found = []
+    for part in re.split(r"[,;\n]", cell):
+        if not part.strip():
+            continue
+        match = _ITEM.fullmatch(part.strip())
+        if match is None:
+            raise DataError(
+                f"'{part.strip()[:40]}'을(를) '키워드 점수'로 읽을 수 없습니다. 예: 배송 -1, 디자인 2",
+                f"'{part.strip()[:40]}' is not a keyword and a grade, as in: 배송 -1, 디자인 2",
+            )
+        grade = match["grade"].replace("\u2212", "-").replace("–", "-").lstrip("+")
+        found.append(labels.aspect(match["aspect"].rstrip(), grade))
+    return tuple(found)
+
+
+def completion_text(aspects: Iterable[AspectLabel]) -> str:
+    """Aspects as a completion: ``스타일 1, 만족도 2``."""
+    return ", ".join(f"{item.aspect} {item.sentiment}" for item in aspects)
 
 
 def label_words(value: Any) -> tuple[str, ...] | None:

@@ -66,8 +66,8 @@ class Source:
             DataError: no such file, a folder, or not readable.
         """
         if self.path is None:
-            stream: BinaryIO = sys.stdin.buffer
-            return stream if hasattr(stream, "peek") else io.BufferedReader(stream)  # type: ignore[arg-type]
+            stream: Any = sys.stdin.buffer
+            return stream if hasattr(stream, "peek") else io.BufferedReader(stream)
         try:
             return self.path.open("rb", buffering=_BLOCK)
         except IsADirectoryError as error:

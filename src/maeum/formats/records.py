@@ -12,8 +12,7 @@ from typing import Any
 from maeum.data import AspectLabel, Example
 from maeum.errors import DataError, UsageError
 from maeum.formats.columns import Columns, missing_column, pick_columns
-from maeum.formats.completion import parse_completion
-from maeum.formats.labels import LabelReader
+from maeum.formats.labels import LabelReader, parse_completion
 from maeum.formats.lines import Row, Source
 from maeum.formats.options import ReadOptions
 from maeum.formats.targets import read_target

@@ -183,7 +183,7 @@ def _parquet(temporary: Path, header: Sequence[str]) -> Iterator[WriteRow]:
 
     yield row
     # Score columns are numbers, the rest text: arro3 cannot build arrays of lists.
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for name, column in zip(header, columns, strict=True):
         known = [cell for cell in column if cell is not None and cell != ""]
         number = bool(known) and all(isinstance(cell, (int, float)) and not isinstance(cell, bool) for cell in known)

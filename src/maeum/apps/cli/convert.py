@@ -48,7 +48,7 @@ from maeum.apps.cli._options import (
 def convert(input: str, output: str, from_: str | None, to: str, **words: Any) -> None:
     """Parse, then convert a data set or a predictions file."""
     from maeum.errors import UsageError
-    from maeum.formats.predictions import is_predictions_file
+    from maeum.formats import is_predictions_file
 
     path = Path(output)
     if output != "-" and path.exists() and not words["overwrite"]:
@@ -79,18 +79,12 @@ def _data(source: str, path: Path, from_: str | None, to: str, words: dict[str, 
 
 def _predictions(source: str, path: Path, to: str, words: dict[str, Any]) -> int:
     """Predictions with their own labels, or labels decided anew by thresholds given here."""
-    from maeum.formats.predictions import convert_predictions
-    from maeum.task import get_task
+    from maeum.predicting import convert_predictions
+    from maeum.evaluation import predictions_task
     from maeum.thresholds import Thresholds
 
-    task = task_or_none(words["task"]) or get_task("nikl-ea" if to == "nikl-ea" else _task_of(source))
+    task = task_or_none(words["task"]) or predictions_task(source)
     rule = thresholds_file(words["thresholds_path"])
     if words["values"]:
         rule = (rule or Thresholds.default(task)).replaced(parse_values(words["values"]), task)
     return convert_predictions(Path(source), path, task, to=to, source=words["source"], thresholds=rule)
-
-
-def _task_of(source: str) -> str:
-    from maeum.formats.predictions import guess_task
-
-    return guess_task(source).name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,8 +59,7 @@ def predict(model: str, input: str, output: str, output_format: str | None, **wo
     """Parse, call ``maeum.predicting``, say what was done."""
     from maeum._files import sha256_file
     from maeum.errors import UsageError
-    from maeum.formats.predictions import convert_predictions
-    from maeum.predicting import predict_file
+    from maeum.predicting import convert_predictions, predict_file
 
     analyzer = load_model(model, task=words["task"])
     output_format = output_format or _format_of(output)
@@ -86,7 +84,8 @@ def predict(model: str, input: str, output: str, output_format: str | None, **wo
         return _examples(input, analyzer, reading, rejects)
 
     def finish(rows: Path, target: Path) -> None:
-        convert_predictions(rows, target, analyzer.task, to=output_format or "jsonl", source=input)
+        source = input if output_format == "nikl-ea" else None
+        convert_predictions(rows, target, analyzer.task, to=output_format or "jsonl", source=source)
 
     with _bar(words) as tick:
         result = predict_file(
@@ -125,6 +124,7 @@ def _sentence(result: Any, output: str, skipped: int, rejects: Path | None) -> s
 
 def _stream(analyzer: Analyzer, source: str, output: str, reading: dict[str, Any], words: dict[str, Any]) -> int:
     from maeum._files import atomic_text, refuse_existing
+    from maeum.formats import prediction_line
     from maeum.predicting import prediction_rows
 
     rejects = Path(words["rejects"]) if words["rejects"] else None
@@ -132,14 +132,14 @@ def _stream(analyzer: Analyzer, source: str, output: str, reading: dict[str, Any
     count = 0
     if output == "-":
         for row in rows:
-            sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
+            sys.stdout.write(prediction_line(row) + "\n")
             count += 1
         return count
     if Path(output).exists() and not words["overwrite"]:
         refuse_existing(Path(output), overwrite=False)
     with atomic_text(Path(output)) as file:
         for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.write(prediction_line(row) + "\n")
             count += 1
     return count
 

@@ -5,6 +5,7 @@ The command line is a thin shell over the same calls.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -103,21 +104,26 @@ def dataset(rows: Rows, task: Task | str | None = None, *, fallback: Task | None
         return rows if chosen is None or chosen.keys == rows.task.keys else Dataset(chosen, rows.examples, source=rows.source)
     if isinstance(rows, str | Path):
         return read(str(rows), task=chosen or open_source(str(rows)).task or fallback)
+    records: Iterable[Mapping[str, Any]] = rows
     if hasattr(rows, "to_dict") and hasattr(rows, "columns"):
-        rows = rows.to_dict("records")
+        records = rows.to_dict("records")
     chosen = chosen or fallback
     if chosen is None:
         raise UsageError(
             "행만으로는 과제를 알 수 없습니다. task=를 주세요(예: task='nikl-ea').",
             "rows alone do not tell their task; give task= (for example task='nikl-ea')",
         )
-    return Dataset(chosen, [_example(row, number, chosen) for number, row in enumerate(rows, 1)], source="rows")
+    return Dataset(chosen, [_example(row, number, chosen) for number, row in enumerate(records, 1)], source="rows")
 
 
 def _example(row: Mapping[str, Any], number: int, task: Task) -> Example:
-    from maeum.formats.records import example_of
+    """A dictionary in the form of our JSONL, or with the columns of a table (``text``, ``label`` …)."""
+    from maeum.formats.lines import Row, Source
+    from maeum.formats.records import Context, parse_record, row_id
 
-    return example_of(row, number, task)
+    plain = {str(key): value for key, value in row.items()}
+    example = parse_record(Row(number, number, plain, plain), Context(Source(None), task))
+    return example if example.id else dataclasses.replace(example, id=row_id(number))
 
 
 def _model(model: Analyzer | str | Path) -> Analyzer | None:
@@ -131,7 +137,6 @@ def _name(model: Analyzer | str | Path) -> str:
 
 
 def _settings(words: Mapping[str, Any]) -> TrainSettings:
-    import dataclasses
     import difflib
 
     names = [field.name for field in dataclasses.fields(TrainSettings)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,7 @@ class OutOfFold:
         """Write ``oof.safetensors`` and ``oof_ids.txt`` into a folder."""
         from safetensors.numpy import save_file
 
-        arrays = {"proba": self.proba, "y": self.y, "fold": self.fold.astype(np.int16)}
+        arrays: dict[str, NDArray[Any]] = {"proba": self.proba, "y": self.y, "fold": self.fold.astype(np.int16)}
         save_file(arrays, folder / "oof.safetensors", metadata={"task": self.task.fingerprint})
         write_text(folder / "oof_ids.txt", "".join(f"{row_id}\n" for row_id in self.ids))
 
@@ -92,7 +93,7 @@ def cross_fit(
     kept: list[Predictor] = []
     for number in range(int(fold.max()) + 1):
         progress(f"fold {number + 1}/{int(fold.max()) + 1}")
-        train, held = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+        train, held = np.flatnonzero(fold != number).tolist(), np.flatnonzero(fold == number).tolist()
         model = make_model().fit([inputs[row] for row in train], y[train])
         proba[held] = model.predict_proba([inputs[row] for row in held])
         if keep_folds:

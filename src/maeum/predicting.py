@@ -237,7 +237,7 @@ def convert_predictions(
             f"a nikl-ea submission needs predictions of task nikl-ea, these are of '{task.name}'",
         )
     decided = _decided(rows, task, source, thresholds)
-    if to in ("jsonl", "csv", "tsv", "xlsx", "parquet"):
+    if to in ("jsonl", *TABLES):
         write_predictions(decided, output, task, to)
     else:
         examples = [Example(row.id, row.text, row.target, row.labels) for row in decided]
@@ -246,6 +246,24 @@ def convert_predictions(
     return len(decided)
 
 
+def stream_predictions(path: Path) -> Iterator[PredictionRow]:
+    """The rows of a file in our own predictions JSONL, one by one."""
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            row = json.loads(line)
+            target = row["target"] and Target(**row["target"])
+            yield PredictionRow(row["id"], row["text"], target, tuple(row["labels"]), row["scores"])
+
+
+def finish_predictions(rows: Path, output: Path, task: Task, *, to: str, source: str) -> None:
+    """Turn the finished rows of ``predict_file`` into the format asked for; tables in constant memory."""
+    if to in TABLES:
+        write_predictions(stream_predictions(rows), output, task, to)
+    else:
+        convert_predictions(rows, output, task, to=to, source=source)
+
+
+TABLES = ("csv", "tsv", "xlsx", "parquet")
 NIKL_EA_KEYS = ("joy", "anticipation", "trust", "surprise", "disgust", "fear", "anger", "sadness")
 
 

@@ -6,8 +6,8 @@ A ``TextPrep`` is a named recipe of switches. It is pure (same text, same result
 
 Offsets count code points of Python strings, and ends are exclusive: ``"가😀"`` has length 2, ``감`` in NFD has 3.
 
-Rules run in this order, and the whole list again until nothing changes: invisible characters, NFC, stray jamo,
-masks, emoji, symbols, URLs, laughing codas, runs (jamo, letters, punctuation), spaces.
+Rules run in this order, and the whole list again until nothing changes: masks, invisible characters, NFC, stray
+jamo, emoji, symbols, URLs, laughing codas, runs (jamo, letters, punctuation), spaces.
 """
 
 from __future__ import annotations
@@ -439,7 +439,9 @@ _EMOJI = (
 _EMOJI_IF_ASKED = "©®‼⁉™ℹ↔-↙↩↪⌨⏏Ⓜ▪▫▶◀◻-◾⤴⤵⬅-⬇〰〽㊗㊙"
 _KEYCAP = r"[0-9#*]\ufe0f?\u20e3"
 _ONE = rf"(?:[{_EMOJI}]|[{_EMOJI_IF_ASKED}](?=\ufe0f))\ufe0f?(?:[{_SKIN}]\ufe0f?)?"
-_PICTURE = rf"(?>[{_FLAG}]{{1,2}}|\U0001f3f4[\U000e0020-\U000e007e]+\U000e007f|{_ONE}(?:\u200d{_ONE}){{0,9}})"  # flags, regions, the rest
+# A flag, a region's flag, or pictures joined into one. Ten joined are plenty; without a limit a long chain takes
+# quadratic time.
+_PICTURE = rf"(?>[{_FLAG}]{{1,2}}|\U0001f3f4[\U000e0020-\U000e007e]+\U000e007f|{_ONE}(?:\u200d{_ONE}){{0,9}})"
 
 _INVISIBLE = (
     r"\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
@@ -512,9 +514,8 @@ def _emoji_name(cluster: str) -> str:
 
 def _stages_of(prep: TextPrep) -> tuple[_Stage, ...]:
     stages: list[_Stage] = []
-    odd: list[
-        _Rule
-    ] = []  # only texts with a character beyond ASCII print, Hangul syllables and keyboard jamo need these
+    # Only texts with a character beyond printable ASCII, Hangul syllables and keyboard jamo need these.
+    odd: list[_Rule] = []
     if prep.invisible == "drop":
         odd.append(_Sub(rf"({_KEYCAP}|{_PICTURE})|[{_INVISIBLE}]+", r"\1"))
     if prep.nfc:
@@ -628,7 +629,7 @@ RECIPES: dict[str, TextPrep] = {
     Seed 001's ``--removing-others yes --cleansing yes``, faults included: 漢字, ``♥ ★ … ‘ ’ ！`` are deleted, and its
     cut of repeated characters takes digits too (``10000원`` → ``100원``). Ours differs in two things: NFD text is
     composed first (the original deletes it), and the result is a fixed point. ``named("seed001", symbols="keep")``
-    keeps all characters; ``named("raw", masks="others")`` is its ``--cleansing no``.
+    deletes no characters but emoji; ``named("raw", masks="others")`` is its ``--cleansing no``.
 """
 
 _SWITCHES: tuple[str, ...] = tuple(item.name for item in fields(TextPrep) if item.name not in ("recipe", "version"))

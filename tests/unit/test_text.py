@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import re
 import subprocess
 import sys
 import unicodedata
@@ -13,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from maeum._lang import set_language
 from maeum.data import Input, Target
 from maeum.errors import FormatError, UsageError
 from maeum.text import RECIPES, VERSION, Prepared, TextPrep
@@ -22,7 +22,7 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "text_preparation.jsonl"
 ROWS = [json.loads(line) for line in GOLDEN.read_text(encoding="utf-8").splitlines()]
 
 
-@pytest.fixture()
+@pytest.fixture
 def default() -> TextPrep:
     return TextPrep.named("default")
 
@@ -50,6 +50,14 @@ def test_golden_table_is_whole() -> None:
     assert len(set(keys)) == len(keys) >= 130
     assert {row["recipe"] for row in ROWS} == set(RECIPES)
     assert all(row["reason"] for row in ROWS)
+
+
+def test_table_of_the_manual_is_true(default: TextPrep) -> None:
+    manual = Path(__file__).parents[2] / "docs" / "text.md"
+    rows = re.findall(r"\| `([^`]+)` \| `([^`]*)` \|$", manual.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(rows) >= 15
+    for before, after in rows:
+        assert default(before) == after
 
 
 # -- spans ------------------------------------------------------------------------------------------------------------
@@ -112,12 +120,11 @@ def test_offsets_count_code_points(default: TextPrep) -> None:
 
 @pytest.mark.parametrize(("begin", "end"), [(-1, 0), (2, 1), (0, 4)])
 def test_span_outside_the_text_is_refused(default: TextPrep, begin: int, end: int) -> None:
-    set_language("en")
     prepared = default.prepare("가나다")
     for convert in (prepared.to_raw, prepared.to_prepared):
-        with pytest.raises(UsageError, match=r"not inside a text of length 3"):
+        with pytest.raises(UsageError) as caught:
             convert(begin, end)
-    set_language(None)
+        assert "is not inside a text of length 3" in caught.value.en
 
 
 # -- targets ------------------------------------------------------------------------------------------------------------

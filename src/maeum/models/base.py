@@ -127,7 +127,8 @@ def check_inputs(inputs: Sequence[Input]) -> None:
     Raises:
         TypeError: ``inputs`` is a ``str`` or holds something that is not an ``Input``.
     """
-    if isinstance(inputs, str):
+    found: object = inputs
+    if isinstance(found, str):
         raise TypeError("a sequence of Input is expected, got one str; wrap it: [Input(text)]")
     for item in inputs:
         if not isinstance(item, Input):

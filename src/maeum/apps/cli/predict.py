@@ -59,7 +59,7 @@ def predict(model: str, input: str, output: str, output_format: str | None, **wo
     """Parse, call ``maeum.predicting``, say what was done."""
     from maeum._files import sha256_file
     from maeum.errors import UsageError
-    from maeum.predicting import convert_predictions, predict_file
+    from maeum.predicting import finish_predictions, predict_file
 
     analyzer = load_model(model, task=words["task"])
     output_format = output_format or _format_of(output)
@@ -84,8 +84,7 @@ def predict(model: str, input: str, output: str, output_format: str | None, **wo
         return _examples(input, analyzer, reading, rejects)
 
     def finish(rows: Path, target: Path) -> None:
-        source = input if output_format == "nikl-ea" else None
-        convert_predictions(rows, target, analyzer.task, to=output_format or "jsonl", source=source)
+        finish_predictions(rows, target, analyzer.task, to=output_format, source=input)
 
     with _bar(words) as tick:
         result = predict_file(

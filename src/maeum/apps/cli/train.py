@@ -91,7 +91,7 @@ training_options = stack(
 @json_option
 @quiet_option
 @click.pass_context
-def train(ctx: click.Context, data: str, output: str, **words: Any) -> None:
+def train(ctx: click.Context, /, data: str, output: str, **words: Any) -> None:
     """Parse, call ``maeum.experiment.train``, print the report's summary."""
     from maeum._files import refuse_existing
     from maeum.apps.cli._config import merge_config

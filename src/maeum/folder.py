@@ -84,6 +84,11 @@ def load(path: str | Path, *, task: str | None = None) -> Analyzer:
         TaskMismatch: it has no head for ``task``.
     """
     folder = Path(path)
+    if str(path) == "mini" and not folder.exists():
+        raise UsageError(
+            "내장 모델 mini는 이 버전에 아직 들어 있지 않습니다. 'maeum train'으로 만든 모델 폴더를 --model로 주세요.",
+            "the embedded model 'mini' does not come with this version yet; give --model a folder made by 'maeum train'",
+        )
     manifest = check(folder)
     try:
         own = Task.from_dict(read_json(folder / "task.json"))

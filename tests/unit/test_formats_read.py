@@ -117,7 +117,11 @@ class TestNiklSa:
     def test_pair_and_implicit_and_spacing(self, tmp_path: Path) -> None:
         found = self.read(
             tmp_path,
-            [["제품 전체#일반", "positive"], ["패키지/ 구성품#가격", [None, 0, 0], "neutral"], ["브랜드#일반", None, "positive"]],
+            [
+                ["제품 전체#일반", "positive"],
+                ["패키지/ 구성품#가격", [None, 0, 0], "neutral"],
+                ["브랜드#일반", None, "positive"],
+            ],
         )
         assert found == (
             AspectLabel("제품 전체#일반", "positive"),
@@ -193,7 +197,12 @@ class TestAihub:
     def test_short(self, tmp_path: Path) -> None:
         path = workbook(
             tmp_path / "단발성.xlsx",
-            [["Sentence", "Emotion", None, None], ["언니 동생으로 부르는게 맞는 일인가요..??", "공포"], [10000, "놀람 "], ["글", "공포", None, 3]],
+            [
+                ["Sentence", "Emotion", None, None],
+                ["언니 동생으로 부르는게 맞는 일인가요..??", "공포"],
+                [10000, "놀람 "],
+                ["글", "공포", None, 3],
+            ],
         )
         assert guess_format(path) == "aihub-short"
         data = formats.read(path)
@@ -203,7 +212,13 @@ class TestAihub:
     def test_continuous(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         path = workbook(
             tmp_path / "연속적.xlsx",
-            [[None, "Unnamed", None], ["dialog #", "발화", "감정"], ["S", "아 진짜!", "분노"], [None, "응", "ㅍ"], [None, "그래", "중립"]],
+            [
+                [None, "Unnamed", None],
+                ["dialog #", "발화", "감정"],
+                ["S", "아 진짜!", "분노"],
+                [None, "응", "ㅍ"],
+                [None, "그래", "중립"],
+            ],
         )
         assert guess_format(path) == "aihub-continuous"
         report = ReadReport()
@@ -221,14 +236,18 @@ class TestAihub:
             },
         }
         path = tmp_path / "감성대화.json"
-        for content in (json.dumps([row], ensure_ascii=False, indent=1), json.dumps(row, ensure_ascii=False, indent=1) + ","):
+        for content in (
+            json.dumps([row], ensure_ascii=False, indent=1),
+            json.dumps(row, ensure_ascii=False, indent=1) + ",",
+        ):
             path.write_text(content, encoding="utf-8")
             assert guess_format(path) == "aihub-dialogue"
             data = formats.read(path)
             assert (data[0].id, data[0].labels) == ("Pro_1-T_2", ("분노",))
             assert data[0].text == "일은 왜 해도 끝이 없지? 화가 나."
         table = workbook(
-            tmp_path / "감성대화.xlsx", [["번호", "감정_대분류", "사람문장1", "시스템문장1", "사람문장2"], [1, "기쁨 ", "좋아", "…", "정말"]]
+            tmp_path / "감성대화.xlsx",
+            [["번호", "감정_대분류", "사람문장1", "시스템문장1", "사람문장2"], [1, "기쁨 ", "좋아", "…", "정말"]],
         )
         assert guess_format(table) == "aihub-dialogue"
         assert [(row.text, row.labels) for row in formats.read(table)] == [("좋아 정말", ("기쁨",))]
@@ -358,10 +377,17 @@ class TestCompletion:
         assert data.task.name == "review-fashion"
         assert data.texts == ["1+1으로 | 예뻐요~", "그냥"]
         assert data[0].id == "176"
-        assert [(item.aspect, item.sentiment) for item in data[0].aspects or ()] == [("만족도", "-1"), ("소재", "-1"), ("사이즈", "2")]
+        assert [(item.aspect, item.sentiment) for item in data[0].aspects or ()] == [
+            ("만족도", "-1"),
+            ("소재", "-1"),
+            ("사이즈", "2"),
+        ]
         assert data[1].aspects == ()
 
-    @pytest.mark.parametrize("cell", ["디자인1, 배송-1", "디자인 1 ,배송 -1", "디자인: 1; 배송: -1", "디자인(1), 배송(-1)", "디자인 +1, 배송 −1,"])
+    @pytest.mark.parametrize(
+        "cell",
+        ["디자인1, 배송-1", "디자인 1 ,배송 -1", "디자인: 1; 배송: -1", "디자인(1), 배송(-1)", "디자인 +1, 배송 −1,"],
+    )
     def test_spellings(self, cell: str, tmp_path: Path) -> None:
         path = tmp_path / "a.csv"
         path.write_text(f'Text,Completion\n옷은 예쁘지만,"{cell}"\n', encoding="utf-8")
@@ -370,7 +396,12 @@ class TestCompletion:
 
     @pytest.mark.parametrize(
         ("cell", "match"),
-        [("디자안 1", "did you mean '디자인'"), ("디자인", "not a keyword and a grade"), ("디자인 7", "label '7'"), ("1", "not a keyword")],
+        [
+            ("디자안 1", "did you mean '디자인'"),
+            ("디자인", "not a keyword and a grade"),
+            ("디자인 7", "label '7'"),
+            ("1", "not a keyword"),
+        ],
     )
     def test_errors(self, cell: str, match: str, tmp_path: Path) -> None:
         path = tmp_path / "a.csv"
@@ -391,7 +422,15 @@ class TestOurs:
         assert data[0].meta == {"date": "2024-01-02", "n": 1}
 
     def test_aspects_with_scores(self, tmp_path: Path) -> None:
-        item = {"aspect": "배송", "sentiment": -1, "begin": 0, "end": 2, "score": 0.9, "sentiment_scores": {}, "evidence": []}
+        item = {
+            "aspect": "배송",
+            "sentiment": -1,
+            "begin": 0,
+            "end": 2,
+            "score": 0.9,
+            "sentiment_scores": {},
+            "evidence": [],
+        }
         row = {"id": "a", "text": "배송 느려요", "labels": None, "aspects": [item]}
         data = formats.read(dump(tmp_path / "a.jsonl", row), task="review-fashion")
         assert data[0].aspects == (AspectLabel("배송", "-1", 0, 2),)
@@ -430,7 +469,12 @@ class TestOurs:
             dump(tmp_path / "a.jsonl", row), task="nikl-ea",
             text_column="말", label_column="기분", target_column="누구", id_column="키",
         )  # fmt: skip
-        assert (data[0].id, data[0].text, data[0].labels, data[0].target) == ("7", "가 나", ("joy", "anger"), Target("나", 2, 3))
+        assert (data[0].id, data[0].text, data[0].labels, data[0].target) == (
+            "7",
+            "가 나",
+            ("joy", "anger"),
+            Target("나", 2, 3),
+        )
 
 
 class TestInferredTask:
@@ -461,14 +505,22 @@ class TestInferredTask:
             self.task(tmp_path, "가", "가")
 
     def test_aspects(self, tmp_path: Path) -> None:
-        rows = [{"text": "글", "aspects": [{"aspect": "b", "sentiment": "positive"}, {"aspect": "a", "sentiment": "negative"}]}]
+        rows = [
+            {
+                "text": "글",
+                "aspects": [{"aspect": "b", "sentiment": "positive"}, {"aspect": "a", "sentiment": "negative"}],
+            }
+        ]
         task = formats.read(dump(tmp_path / "a.jsonl", *rows)).task
         assert (task.kind, task.keys, task.sentiment_keys) == ("aspect", ("a", "b"), ("negative", "positive"))
 
     def test_whole_cell_wins_over_splitting(self, tmp_path: Path) -> None:
         task = Task.from_dict({"name": "t", "kind": "multilabel", "labels": ["연애, 결혼", "연애", "결혼"]})
         (tmp_path / "a.csv").write_text('text,label\n글,"연애, 결혼"\n글,결혼;연애\n', encoding="utf-8")
-        assert [row.labels for row in formats.read(tmp_path / "a.csv", task=task)] == [("연애, 결혼",), ("연애", "결혼")]
+        assert [row.labels for row in formats.read(tmp_path / "a.csv", task=task)] == [
+            ("연애, 결혼",),
+            ("연애", "결혼"),
+        ]
 
 
 class TestSources:
@@ -479,7 +531,9 @@ class TestSources:
         monkeypatch.setattr(sys, "stdin", Fake())
         assert [row.text for row in formats.iter_examples("-")] == ["좋다"]
 
-    @pytest.mark.parametrize(("format", "content"), [("txt", "가\n\n나\n"), ("csv", "text\n가\n나\n"), ("tsv", "text\n가\n나\n")])
+    @pytest.mark.parametrize(
+        ("format", "content"), [("txt", "가\n\n나\n"), ("csv", "text\n가\n나\n"), ("tsv", "text\n가\n나\n")]
+    )
     def test_stdin_pipe(self, format: str, content: str) -> None:
         code = f"from maeum import formats; print([r.text for r in formats.iter_examples('-', format={format!r})])"
         done = subprocess.run(
@@ -505,7 +559,10 @@ class TestSources:
     def test_text_lines(self, tmp_path: Path) -> None:
         (tmp_path / "a.txt").write_bytes("첫 글\r\n\r\n둘째, 글".encode())
         found = list(formats.iter_examples(tmp_path / "a.txt"))
-        assert [(row.id, row.text, row.labels) for row in found] == [("row-000001", "첫 글", None), ("row-000002", "둘째, 글", None)]
+        assert [(row.id, row.text, row.labels) for row in found] == [
+            ("row-000001", "첫 글", None),
+            ("row-000002", "둘째, 글", None),
+        ]
 
     def test_streams(self, tmp_path: Path) -> None:
         path = dump(tmp_path / "a.jsonl", {"text": "가"}, {"text": ""})
@@ -532,7 +589,10 @@ class TestSources:
     def test_cheap_import(self) -> None:
         heavy = "arro3|arro3.core|python_calamine|xlsxwriter|sklearn|scipy|pandas|tqdm|emoji"
         code = f"import sys, maeum.formats; print([m for m in '{heavy}'.split('|') if m in sys.modules])"
-        assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+        assert (
+            subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+            == "[]"
+        )
 
 
 @pytest.mark.parametrize(
@@ -584,7 +644,9 @@ class TestRealData:
     def test_mabsa(self, data_dir: Path, domain: str) -> None:
         data = [formats.read(data_dir / "mabsa_ko" / f"{domain}.{part}.jsonl") for part in ("train", "dev")]
         assert all(part.task.name == f"mabsa-{domain}" and part.is_labelled for part in data)
-        spans = [(row.text, item) for part in data for row in part for item in row.aspects or () if item.begin is not None]
+        spans = [
+            (row.text, item) for part in data for row in part for item in row.aspects or () if item.begin is not None
+        ]
         assert all(item.end is not None and 0 <= (item.begin or 0) < item.end <= len(text) for text, item in spans)
 
     def test_parquet_streams(self, data_dir: Path) -> None:

@@ -217,10 +217,12 @@ def _copy(source: Path, path: Path, key: str, rows: Mapping[str, Any], text_of: 
         used += 1
         return text_of(rows[name])
 
-    splice_file(source, path, key, value)
-    if used != len(rows):
-        raise DataError(
-            f"예측 {len(rows)}행 가운데 {len(rows) - used}행이 원본에 없습니다.",
-            f"{len(rows) - used} of {len(rows)} predictions are for rows that the original does not have",
-            path=source,
-        )
+    def finish() -> None:
+        if used != len(rows):
+            raise DataError(
+                f"예측 {len(rows)}행 가운데 {len(rows) - used}행이 원본에 없습니다.",
+                f"{len(rows) - used} of {len(rows)} predictions are for rows that the original does not have",
+                path=source,
+            )
+
+    splice_file(source, path, key, value, finish)

@@ -126,6 +126,6 @@ def _mabsa_aspect(item: Any, text: str, context: Context) -> AspectLabel:
     if isinstance(term, str) and term and not (isinstance(begin, int) and text[begin:end] == term):
         found = locate(text, term)
         begin, end = (found.begin, found.end) if found else (None, None)
-    if term is None or not isinstance(begin, int) or not isinstance(end, int):
+    if not term or not isinstance(begin, int) or not isinstance(end, int):
         begin = end = None
     return context.labels.aspect(category, polarity, begin, end)

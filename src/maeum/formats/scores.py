@@ -27,7 +27,7 @@ from maeum.formats.predictions import BASE
 from maeum.formats.records import read_aspects
 from maeum.formats.tables import table_rows
 from maeum.formats.targets import locate
-from maeum.task import Task
+from maeum.task import Task, builtin_task
 
 _SAME = 1e-3
 """Two rows of one text whose scores differ by no more than this say the same (percents are often rounded)."""
@@ -35,7 +35,6 @@ _WHOLE_FILE = 1 << 30
 _TABLE_SUFFIXES = (".csv", ".tsv", ".xlsx", ".parquet")
 _JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 _WORDS = {word: key for key, word in WORDS.items()}
-_FOREIGN = {"input", "output", "emo", "sentence_form", "RawText"}
 
 
 @dataclass(frozen=True)
@@ -93,8 +92,14 @@ def read_predictions(path: str | Path, task: Task, *, options: ReadOptions | Non
     )
 
 
-def is_predictions_file(path: str | Path) -> bool:
-    """Whether a file holds predictions and not data: its first row has a number per label."""
+def is_predictions_file(path: str | Path, task: Task | None = None) -> bool:
+    """Whether a file holds predictions and not data: its first row has a number for every label.
+
+    Args:
+        path: any path; folders are no predictions.
+        task: whose labels; without it, rows with our ``scores`` and rows scored for ``nikl-ea`` count, and tables
+            with our columns.
+    """
     target = Path(path)
     if not target.is_file() or target.suffix.lower() not in _JSON_SUFFIXES + _TABLE_SUFFIXES:
         return False
@@ -107,13 +112,11 @@ def is_predictions_file(path: str | Path) -> bool:
     value = row.value
     if target.suffix.lower() in _TABLE_SUFFIXES:
         names = tuple(value)
-        return names[:4] == BASE and len(names) > 5 and all(_is_number(value[name]) for name in names[4:])
-    if isinstance(value, dict):
-        if isinstance(value.get("scores"), dict):
-            return True
-        if _FOREIGN & value.keys():
-            return False
-    return any(sum(map(_is_number, item.values())) >= 2 for item in _objects(value))
+        return names[:4] == BASE and len(names) > 5 and all(_as_number(value[name]) is not None for name in names[4:])
+    if task is None and isinstance(value, dict) and isinstance(value.get("scores"), dict):
+        return True
+    wanted = task or builtin_task("nikl-ea")
+    return any(_scores(item, wanted) is not None for item in _objects(value))
 
 
 # -- rows ---------------------------------------------------------------------------------------------------
@@ -311,7 +314,3 @@ def _as_number(value: Any) -> float | None:
         with contextlib.suppress(ValueError):
             return float(value.strip().removesuffix("%"))
     return None
-
-
-def _is_number(value: Any) -> bool:
-    return _as_number(value) is not None

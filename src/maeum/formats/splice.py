@@ -36,7 +36,9 @@ def splice_value(raw: str, key: str, value: str) -> str:
     return raw[:end] + added + raw[end:]
 
 
-def splice_file(source: Path, path: Path, key: str, value_of: Callable[[Any, int], str]) -> None:
+def splice_file(
+    source: Path, path: Path, key: str, value_of: Callable[[Any, int], str], finish: Callable[[], None]
+) -> None:
     """Copy a JSON or JSON-lines file, replacing the value of a key in each row.
 
     Bytes outside the replaced values, line ends, the encoding and its byte order mark included, stay the same.
@@ -46,6 +48,7 @@ def splice_file(source: Path, path: Path, key: str, value_of: Callable[[Any, int
         path: the file to write.
         key: top-level key of each row.
         value_of: (row, row number from 1) → JSON text of the new value.
+        finish: called after the last row; what it raises keeps the file from appearing.
 
     Raises:
         DataError: a row that is not a JSON object, with its line.
@@ -79,6 +82,7 @@ def splice_file(source: Path, path: Path, key: str, value_of: Callable[[Any, int
                 line=1 + text.count("\n", 0, place),
             ) from error
         file.write(text[done:])
+        finish()
 
 
 def _find(raw: str, key: str) -> tuple[tuple[int, int] | None, int, int]:

@@ -433,5 +433,5 @@ def test_korean_sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("MAEUM_LANG", "ko")
     path = tmp_path / "data.csv"
     path.write_text("말,감정\n좋다,joy\n", encoding="utf-8")
-    with pytest.raises(DataError, match="'본문' 열을 찾을 수 없습니다. 있는 열: '말', '감정'"):
+    with pytest.raises(DataError, match=r"'본문' 열을 찾을 수 없습니다\. 있는 열: '말', '감정'"):
         formats.read(path)

@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -39,7 +39,7 @@ def workbook(path: Path, rows: list[list[Any]]) -> Path:
 
 
 class TestNiklEa:
-    ROW = {
+    ROW: ClassVar[dict[str, Any]] = {
         "id": "nikluge-2023-ea-dev-000001",
         "input": {"form": "&name& 연기 기대된다", "target": {"form": "&name&", "begin": 0, "end": 6}},
         "output": {key: "True" if key in ("trust", "joy") else "False" for key in EMOTIONS[::-1]},
@@ -78,7 +78,7 @@ class TestNiklEa:
         assert formats.read(dump(tmp_path / "ea.jsonl", dict(self.ROW, input=given)))[0].target == Target("나", 2, 3)
 
     def test_extra_keys_are_kept(self, tmp_path: Path) -> None:
-        row = {**self.ROW, "source": "SNS", "input": {**self.ROW["input"], "speaker": 2}}  # type: ignore[dict-item]
+        row = {**self.ROW, "source": "SNS", "input": {**self.ROW["input"], "speaker": 2}}
         assert formats.read(dump(tmp_path / "ea.jsonl", row))[0].meta == {"source": "SNS", "input": {"speaker": 2}}
 
     def test_bad_truth(self, tmp_path: Path) -> None:
@@ -297,6 +297,13 @@ class TestPublic:
         with pytest.raises(DataError, match="'kote' has no label number 44; they are 0–43"):
             formats.read(other)
 
+    def test_copies_without_a_header(self, tmp_path: Path) -> None:
+        path = tmp_path / "train.tsv"
+        path.write_text("39087\t내가 톰이었다면\t2,13\n30893\t글\t0\n", encoding="utf-8")
+        assert formats.read(path, format="kote").ids == ["39087", "30893"]
+        path.write_text("글\t27\teebbqej\n다른 글\t2,4\ted00q6i\n", encoding="utf-8")
+        assert formats.read(path, format="goemotions").texts == ["글", "다른 글"]
+
     def test_the_other_tables(self, tmp_path: Path) -> None:
         hate = tmp_path / "hate.tsv"
         hate.write_text("comments\tcontain_gender_bias\tbias\thate\n글\tFalse\tnone\toffensive\n", encoding="utf-8")
@@ -337,7 +344,7 @@ class TestPublic:
 
 
 class TestEmoJson:
-    ROWS = [
+    ROWS: ClassVar[list[dict[str, Any]]] = [
         {"text": "아 학교 가기 싫다", "target": "학교", "emo": "혐오"},
         {"text": "라면", "target": "라면", "emo": ""},
         {"text": "아 학교 가기 싫다", "target": "학교", "emo": "당황"},
@@ -497,7 +504,7 @@ class TestInferredTask:
         assert self.task(tmp_path, "10", "9", "-1").keys == ("-1", "9", "10")
 
     def test_nothing_labelled(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match="reviews.csv: no row has a label.*--task"):
+        with pytest.raises(DataError, match=r"reviews\.csv: no row has a label.*--task"):
             self.task(tmp_path, "", "")
 
     def test_one_label(self, tmp_path: Path) -> None:
@@ -555,6 +562,16 @@ class TestSources:
     def test_sample_names(self) -> None:
         with pytest.raises(UsageError, match="no sample 'sample:nope'; there are: sample:nikl-ea"):
             formats.read("sample:nope")
+
+    @pytest.mark.parametrize(
+        "content", ["| Text | Completion |\n| --- | --- |\n| 글 | 배송 1 |\n", "Text,Completion\n글,배송 1\n"]
+    )
+    def test_stdin_completion(self, content: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Fake:
+            buffer = io.BytesIO(content.encode())
+
+        monkeypatch.setattr(sys, "stdin", Fake())
+        assert formats.read("-", format="completion")[0].aspects == (AspectLabel("배송", "1"),)
 
     def test_text_lines(self, tmp_path: Path) -> None:
         (tmp_path / "a.txt").write_bytes("첫 글\r\n\r\n둘째, 글".encode())

@@ -48,6 +48,7 @@ class Source:
     options: ReadOptions = field(default_factory=ReadOptions)
     encoding: str | None = None
     """Filled in as soon as it is known."""
+    _stdin: Any = field(default=None, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -66,8 +67,11 @@ class Source:
             DataError: no such file, a folder, or not readable.
         """
         if self.path is None:
-            stream: Any = sys.stdin.buffer
-            return stream if hasattr(stream, "peek") else io.BufferedReader(stream)
+            if self._stdin is None:
+                raw: Any = sys.stdin.buffer
+                self._stdin = raw if hasattr(raw, "peek") else io.BufferedReader(raw)
+            stream: BinaryIO = self._stdin
+            return stream
         try:
             return self.path.open("rb", buffering=_BLOCK)
         except IsADirectoryError as error:

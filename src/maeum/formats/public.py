@@ -6,29 +6,44 @@ Their TSV files are UTF-8 with a header and without quoting. Licences and row co
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from maeum.data import AspectLabel, Example
 from maeum.errors import DataError
-from maeum.formats.columns import find_column
+from maeum.formats.columns import find_column, plain
 from maeum.formats.lines import Row, Source
-from maeum.formats.records import Context, Parse, Unreadable, as_id, as_object, as_text, need
-from maeum.formats.tables import csv_rows, table_rows, tsv_rows
+from maeum.formats.records import Context, Parse, Rows, Unreadable, as_id, as_object, as_text, need
+from maeum.formats.tables import table_rows, tsv_rows
 from maeum.formats.targets import locate
 from maeum.task import builtin_task
 
 MABSA_DOMAINS = ("restaurant", "hotel", "phone", "laptop", "food", "sight", "coursera")
+_QUOTED = (".csv", ".xlsx", ".parquet")
 
 
 def public_rows(source: Source) -> Iterator[Row]:
     """Rows of a public table: TSV without quoting, unless the suffix says CSV, xlsx or Parquet."""
-    if source.suffix == ".csv":
-        return csv_rows(source)
-    if source.suffix in (".xlsx", ".parquet"):
-        return table_rows(source)
-    return tsv_rows(source)
+    return table_rows(source) if source.suffix in _QUOTED else tsv_rows(source)
+
+
+def headless_rows(*layouts: tuple[str, ...]) -> Rows:
+    """Rows of a public table that some copies have without its header line.
+
+    Args:
+        layouts: column names of such copies, told apart by their number.
+    """
+
+    def unnamed(cells: Sequence[str]) -> Sequence[str] | None:
+        if "text" in {plain(cell) for cell in cells}:
+            return None
+        return next((names for names in layouts if len(names) == len(cells)), None)
+
+    def rows(source: Source) -> Iterator[Row]:
+        return public_rows(source) if source.suffix in _QUOTED else tsv_rows(source, unnamed=unnamed)
+
+    return rows
 
 
 def column_parser(text: str, label: str, *, convert: Callable[[str], tuple[str, ...]] | None = None) -> Parse:

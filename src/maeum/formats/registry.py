@@ -26,11 +26,12 @@ _ALL = (
         task="nsmc", tabular=True, blank_ok=True,
     ),
     Format(
-        "kote", public.public_rows, public.column_parser("text", "labels", convert=public.numbered("kote")), _TSV,
+        "kote", public.headless_rows(("id", "text", "labels")),
+        public.column_parser("text", "labels", convert=public.numbered("kote")), _TSV,
         task="kote", tabular=True,
     ),
     Format(
-        "goemotions", public.public_rows,
+        "goemotions", public.headless_rows(("text", "labels"), ("text", "labels", "id")),
         public.column_parser("text", "labels", convert=public.numbered("goemotions")), _TSV,
         task="goemotions", tabular=True,
     ),

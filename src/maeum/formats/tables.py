@@ -6,11 +6,16 @@ import contextlib
 import csv
 import io
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from maeum.errors import DataError
 from maeum.formats.lines import Lines, Row, Source, read_bytes, too_long
+
+
+Cells = Iterator[tuple[int, Sequence[str], Any, DataError | None]]
+"""(line, cells, what the rejects file gets, error) of each row."""
+Unnamed = Callable[[Sequence[str]], Sequence[str] | None]
 
 
 def table_rows(source: Source) -> Iterator[Row]:
@@ -24,9 +29,14 @@ def csv_rows(source: Source) -> Iterator[Row]:
     return _with_header(_csv_cells(source), source)
 
 
-def tsv_rows(source: Source) -> Iterator[Row]:
-    """Rows of a tab-separated file without quoting: a quote is a character like any other."""
-    return _with_header(_tsv_cells(source), source)
+def tsv_rows(source: Source, *, unnamed: Unnamed | None = None) -> Iterator[Row]:
+    """Rows of a tab-separated file without quoting: a quote is a character like any other.
+
+    Args:
+        source: the file.
+        unnamed: column names for a file whose first line is data already, or ``None`` if that line is a header.
+    """
+    return _with_header(_tsv_cells(source), source, unnamed=unnamed)
 
 
 def txt_rows(source: Source) -> Iterator[Row]:
@@ -95,14 +105,13 @@ def parquet_rows(source: Source) -> Iterator[Row]:
 
 # -- inside -------------------------------------------------------------------------------------------------
 
-Cells = Iterator[tuple[int, Sequence[str], Any, DataError | None]]
 
-
-def _with_header(cells: Cells, source: Source, *, exact: bool = True) -> Iterator[Row]:
+def _with_header(cells: Cells, source: Source, *, exact: bool = True, unnamed: Unnamed | None = None) -> Iterator[Row]:
     """Rows as dicts under the names of the first line.
 
     Args:
         exact: whether every row must have as many cells as the header.
+        unnamed: as in ``tsv_rows``.
     """
     header: list[str] | None = None
     number = 0
@@ -110,9 +119,11 @@ def _with_header(cells: Cells, source: Source, *, exact: bool = True) -> Iterato
         if header is None:
             if error is not None:
                 raise error
-            if any(cell.strip() for cell in row):
-                header = _header(row, source, line)
-            continue
+            names = unnamed(row) if unnamed else None
+            if names is None:
+                header = _header(row, source, line) if any(cell.strip() for cell in row) else None
+                continue
+            header = list(names)
         if error is None and not any(cell.strip() for cell in row):
             continue
         number += 1

@@ -15,6 +15,7 @@ from maeum import formats
 from maeum.data import AspectLabel, Target
 from maeum.errors import DataError, TaskMismatch, UsageError
 from maeum.formats import ReadReport, guess_format
+from maeum.formats.ids import SeenIds
 from maeum.task import Task, builtin_task
 
 EMOTIONS = ("joy", "anticipation", "trust", "surprise", "disgust", "fear", "anger", "sadness")
@@ -559,6 +560,22 @@ class TestSources:
         monkeypatch.setattr(sys, "stdin", Fake())
         assert formats.read("-", format=suffix[1:], task="nikl-ea").texts == ["좋다"]
 
+    @pytest.mark.parametrize("name", ["nikl-ea", "aihub", "fashion"])
+    def test_samples(self, name: str) -> None:
+        report = ReadReport()
+        data = formats.read(f"sample:{name}", report=report)
+        assert len(data) > 100
+        assert report.rejected == 0
+        assert data.is_labelled
+        assert data.task.name == {"nikl-ea": "nikl-ea", "aihub": "aihub-7", "fashion": "review-fashion"}[name]
+        assert formats.sample_path(name).is_file()
+        assert formats.read(f"sample:{name}").fingerprint == data.fingerprint
+
+    def test_a_submission_of_the_sample_answers_is_the_sample(self, tmp_path: Path) -> None:
+        path = formats.sample_path("nikl-ea")
+        formats.write(formats.read("sample:nikl-ea"), tmp_path / "out.jsonl", "nikl-ea", source=path)
+        assert (tmp_path / "out.jsonl").read_bytes() == path.read_bytes()
+
     def test_sample_names(self) -> None:
         with pytest.raises(UsageError, match="no sample 'sample:nope'; there are: sample:nikl-ea"):
             formats.read("sample:nope")
@@ -595,6 +612,24 @@ class TestSources:
             rows = formats.iter_examples(path)
             next(rows)
             rows.close()  # type: ignore[attr-defined]  # a generator; an open file would be a ResourceWarning
+
+    def test_ids_of_long_files(self) -> None:
+        seen = SeenIds(recent=3)
+        for number in range(10):
+            assert f"id-{number}" not in seen
+            seen.add(f"id-{number}", number + 1)
+        assert all(f"id-{number}" in seen for number in range(10))
+        assert (seen.line("id-9"), seen.line("id-0"), seen.line("id-10")) == (10, 0, None)
+
+    def test_a_given_id_may_not_look_like_a_made_up_one(self, tmp_path: Path) -> None:
+        path = dump(tmp_path / "a.jsonl", {"id": "row-000002", "text": "가"}, {"text": "나"})
+        with pytest.raises(DataError, match="id 'row-000002' was used on line 1 already"):
+            formats.read(path, task="nikl-ea")
+        path = dump(tmp_path / "a.jsonl", {"text": "가"}, {"text": "나"}, {"id": "row-000001", "text": "나"})
+        with pytest.raises(DataError, match="id 'row-000001' was used before already"):
+            formats.read(path, task="nikl-ea")
+        path = dump(tmp_path / "a.jsonl", {"text": "가"}, {"id": "row-000009", "text": "나"}, {"text": "나"})
+        assert formats.read(path, task="nikl-ea").ids == ["row-000001", "row-000009", "row-000003"]
 
     def test_unknown_names(self, tmp_path: Path) -> None:
         path = dump(tmp_path / "a.jsonl", {"text": "가"})

@@ -13,8 +13,9 @@ from typing import Any
 from maeum._files import atomic_text
 from maeum.data import AspectLabel, Example, Target, check_target
 from maeum.errors import DataError
+from maeum.formats.ids import row_id
 from maeum.formats.lines import Row
-from maeum.formats.records import Context, as_id, as_object, as_text, need, row_id
+from maeum.formats.records import Context, as_id, as_object, as_text, need
 from maeum.formats.splice import splice_file
 from maeum.formats.targets import read_target
 from maeum.task import Task, builtin_task

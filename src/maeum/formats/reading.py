@@ -11,11 +11,12 @@ from typing import Any
 from maeum.data import Dataset, Example
 from maeum.errors import DataError, TaskMismatch, UsageError
 from maeum.formats.guess import guess_format
+from maeum.formats.ids import SeenIds, row_id
 from maeum.formats.jsonrows import refuse_unwritable
 from maeum.formats.labels import infer_task
 from maeum.formats.lines import Row, Source, too_long
 from maeum.formats.options import ReadOptions, ReadReport, Rejects
-from maeum.formats.records import Context, Format, Unreadable, row_id
+from maeum.formats.records import Context, Format, Unreadable
 from maeum.formats.registry import FORMATS
 from maeum.formats.samples import PREFIX, find_sample, sample_path
 from maeum.task import Task, builtin_task, get_task
@@ -158,7 +159,7 @@ def _examples(opened: Opened, with_labels: bool, report: ReadReport) -> Iterator
 
 def _parsed(opened: Opened, context: Context, report: ReadReport, rejects: Rejects) -> Iterator[Example]:
     source, format = opened.source, opened.format
-    seen: dict[int, int] = {}
+    seen = SeenIds()
     for row in _located(format, source):
         report.encoding = source.encoding
         try:
@@ -185,31 +186,35 @@ def _located(format: Format, source: Source) -> Iterator[Row]:
         raise error.at(source.name) from error
 
 
-def _example(row: Row, format: Format, context: Context, seen: dict[int, int]) -> Example | None:
+def _example(row: Row, format: Format, context: Context, seen: SeenIds) -> Example | None:
     if row.error is not None:
         raise row.error
     example = format.parse(row, context)
     if example is None:
         return None
-    if not example.id.strip():
+    given = bool(example.id.strip())
+    if not given:
         example = dataclasses.replace(example, id=row_id(row.number))
     _check(example, format, context.options)
     if format.loose_ids:
         example = _renamed(example, seen)
-    # Ids are remembered as 8-byte hashes: a long file must not be held in memory for its names.
-    key = hash(example.id)
-    if key in seen:
+    line = seen.line(example.id)
+    if line is not None:
+        where_ko, where_en = (f"{line}번째 줄", f"on line {line}") if line else ("앞", "before")
         raise DataError(
-            f"id '{example.id[:60]}'이(가) {seen[key]}번째 줄에 이미 나왔습니다. 하나의 id를 바꾸세요.",
-            f"id '{example.id[:60]}' was used on line {seen[key]} already; change one of them",
+            f"id '{example.id[:60]}'이(가) {where_ko}에 이미 나왔습니다. 하나의 id를 바꾸세요.",
+            f"id '{example.id[:60]}' was used {where_en} already; change one of them",
         )
-    seen[key] = row.line
+    if given:
+        seen.add(example.id, row.line)
+    else:
+        seen.add_made_up(row.number, row.line)
     return example
 
 
-def _renamed(example: Example, seen: dict[int, int]) -> Example:
+def _renamed(example: Example, seen: SeenIds) -> Example:
     name, again = example.id, 1
-    while hash(name) in seen:
+    while name in seen:
         again += 1
         name = f"{example.id}#{again}"
     return example if again == 1 else dataclasses.replace(example, id=name)

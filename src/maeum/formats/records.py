@@ -12,6 +12,7 @@ from typing import Any
 from maeum.data import AspectLabel, Example
 from maeum.errors import DataError, UsageError
 from maeum.formats.columns import Columns, missing_column, pick_columns
+from maeum.formats.ids import row_id as row_id
 from maeum.formats.labels import LabelReader, parse_completion
 from maeum.formats.lines import Row, Source
 from maeum.formats.options import ReadOptions
@@ -85,11 +86,6 @@ class Format:
     """Joins examples that several rows make up."""
     task_of: Callable[[Path], str | None] | None = None
     """Built-in task of one particular file."""
-
-
-def row_id(number: int) -> str:
-    """The id of a row that has none."""
-    return f"row-{number:06d}"
 
 
 def as_object(row: Row) -> Mapping[str, Any]:

@@ -12,7 +12,6 @@ from typing import Any
 from maeum.errors import DataError
 from maeum.formats.lines import Lines, Row, Source, read_bytes, too_long
 
-
 Cells = Iterator[tuple[int, Sequence[str], Any, DataError | None]]
 """(line, cells, what the rejects file gets, error) of each row."""
 Unnamed = Callable[[Sequence[str]], Sequence[str] | None]

@@ -94,7 +94,7 @@ class StressReport:
 
     def summary(self) -> str:
         """A text table."""
-        from maeum.report import text_table
+        from maeum._tables import text_table
 
         heads = [say("흔들기", "perturbation"), say("바뀐 행", "rows flipped"), say("바뀐 판정", "decisions flipped")]
         heads += [say("확률 변화", "mean shift"), "micro-F1", "macro-F1"]

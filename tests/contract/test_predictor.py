@@ -26,7 +26,7 @@ def rows(task: Task, n: int = 90) -> tuple[list[Input], np.ndarray]:
     inputs, y = [], np.zeros((n, len(task)), np.uint8)
     for row in range(n):
         label = row % len(task)
-        words = [*rng.choice(FILLER, 3), WORDS[label]]
+        words = [*map(str, rng.choice(FILLER, 3)), WORDS[label]]
         y[row, label] = 1
         if task.kind == "multilabel" and row % 7 == 0:
             other = (label + 1) % len(task)
@@ -44,7 +44,7 @@ def linear(task: Task) -> Classifier:
 
 def mean(task: Task) -> Predictor:
     inputs, y = rows(task)
-    return MeanPredictor(task, [linear(task).fit(inputs[part::2], y[part::2]) for part in range(2)])
+    return MeanPredictor(task, [linear(task).fit(inputs[part : part + 60], y[part : part + 60]) for part in (0, 30)])
 
 
 def fitted_linear(task: Task) -> Predictor:
@@ -55,7 +55,7 @@ def fitted_linear(task: Task) -> Predictor:
 KINDS: dict[str, Callable[[Task], Predictor]] = {"linear": fitted_linear, "mean": mean}
 
 
-@pytest.fixture(scope="module", params=[(kind, task) for kind in KINDS for task in (MULTI, SINGLE)], ids=str)
+@pytest.fixture(scope="module", params=[(kind, task) for kind in KINDS for task in (MULTI, SINGLE)], ids=lambda p: f"{p[0]}-{p[1].name}")
 def model(request) -> Predictor:
     kind, task = request.param
     return KINDS[kind](task)

@@ -59,15 +59,16 @@ def read(
     opened = open_source(source, task=task, format=format, options=options, **settings)
     examples = list(_examples(opened, True, report or ReadReport()))
     name = opened.source.name
+    shown = str(source) if str(source).startswith(PREFIX) else name
     if opened.task is not None:
-        return Dataset(opened.task, examples, source=name)
+        return Dataset(opened.task, examples, source=shown)
     try:
         inferred = infer_task(examples, Path(name).stem if opened.source.path else "stdin")
     except DataError as error:
         raise error.at(name) from error
     columns = {key: index for index, key in enumerate(inferred.keys)}
     ordered = (_ordered(example, columns) for example in examples)
-    return Dataset(inferred, ordered, source=name)
+    return Dataset(inferred, ordered, source=shown)
 
 
 def iter_examples(

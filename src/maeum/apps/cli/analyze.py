@@ -41,7 +41,7 @@ def analyze(texts: tuple[str, ...], model: str, target: str | None, task: str | 
 
 
 def _lines(item: Any) -> list[str]:
-    from maeum.report import display_width
+    from maeum._tables import display_width
 
     names = {label.key: label.name(language()) for label in item.task.labels}
     labels = ", ".join(names[key] for key in item.labels) or say("해당 없음", "none")

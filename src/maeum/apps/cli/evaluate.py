@@ -76,7 +76,7 @@ def evaluate(
 
 
 def _taxonomy(report: Any) -> str:
-    from maeum.report import text_table
+    from maeum._tables import text_table
 
     f1 = {label.key: label.f1 for label in report.labels}
     rows = [
@@ -84,4 +84,4 @@ def _taxonomy(report: Any) -> str:
         for row in report.extra["taxonomy"]["rows"]
     ]
     heads = [say("모델 라벨", "model label"), say("대응", "mapping"), say("데이터 라벨 (F1)", "data labels (F1)"), say("설명", "note")]
-    return text_table(heads, rows)
+    return text_table(heads, rows, right=False)

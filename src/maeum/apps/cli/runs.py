@@ -22,7 +22,7 @@ from maeum.apps.cli._options import examples, json_option
 @json_option
 def runs(folder: str, sort: str, csv_path: str | None, markdown: bool, as_json: bool) -> None:
     """Parse, call ``maeum.runs.collect``, print the table."""
-    from maeum.report import text_table
+    from maeum._tables import text_table
     from maeum.runs import collect, columns, markdown_table, write_csv
 
     found = collect(Path(folder), sort=sort)

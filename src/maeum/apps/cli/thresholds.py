@@ -135,7 +135,7 @@ def _judged(rule: Thresholds, scored: Scored | None) -> dict[str, Any]:
 
 
 def _show(rule: Thresholds, scored: Scored | None) -> None:
-    from maeum.report import text_table
+    from maeum._tables import text_table
 
     right = None
     if scored is not None:

@@ -101,8 +101,8 @@ class _Plane:
 
     width: float
     height: float
-    left: float = 26
-    right: float = 7
+    left: float = 24
+    right: float = 6
     top: float = 19
     bottom: float = 28
 
@@ -133,8 +133,8 @@ def line_chart(
     desc: str = "",
     x_name: str = "",
     y_name: str = "",
-    width: float = 170,
-    height: float = 150,
+    width: float = 152,
+    height: float = 136,
     mark_x: float | None = None,
     band_x: tuple[float, float] | None = None,
     point: tuple[float, float] | None = None,
@@ -178,8 +178,8 @@ def reliability_diagram(
     desc: str = "",
     x_name: str = "",
     y_name: str = "",
-    width: float = 170,
-    height: float = 150,
+    width: float = 152,
+    height: float = 136,
 ) -> str:
     """How often a probability comes true.
 
@@ -215,18 +215,19 @@ def bars(
     series: Sequence[str],
     title: str,
     desc: str = "",
-    width: float = 520,
+    width: float = 420,
+    high: float | None = None,
 ) -> str:
     """Flat bars of counts: for each name one bar per series, with the number at its end.
 
     Args:
         values: one sequence per name, as long as ``series``.
+        high: where the scale ends at least, so that two charts can share one; the largest value if None.
     """
-    each, gap, size = 8.0, 8.0, 11.0
+    each, gap, size = 9.0, 8.0, 11.0
     row = each * len(series) + gap
     left = min(max((text_width(name, size) for name in names), default=0), width * 0.34) + 10
-    high = max((max(row) for row in values), default=1)
-    marks = ticks(high)
+    marks = ticks(max((max(numbers) for numbers in values), default=1) if high is None else high)
     right = text_width(f"{int(max(marks)):,}") + 8
     top = 24.0
     height = top + row * len(names) + 18
@@ -250,10 +251,9 @@ def bars(
         for index, number in enumerate(numbers, start=1):
             length = span * number / marks[-1]
             parts.append(_rect(left, y, max(length, 0.6), each - 1, f"f{index}"))
-            if len(series) == 1 or each >= 8:
-                parts.append(_text(left + length + 4, y + each - 1, f"{int(number):,}", cls="sm"))
+            parts.append(_text(left + length + 4, y + each - 1, f"{int(number):,}", cls="sm"))
             y += each
-    return _svg(width, height, title, desc, parts)
+    return _svg(width, height, title, desc, parts, style=f"max-width:{_n(width * 1.2)}px")
 
 
 def heat_map(
@@ -277,12 +277,12 @@ def heat_map(
     size = 12.0 if k <= 12 else 10.5
     numbers = k <= 12
     widest = max((text_width(name, size) for name in names), default=0)
-    left = min(widest, 150.0) + 12
+    room_left, room_top = min(widest, 150.0), min(widest, 120.0)
+    left = room_left + 12
     upright = widest > cell - 4
-    top = (min(widest, 120.0) if upright else size) + 28
-    room_left, room_top = left - 12, top - 28
+    top = (room_top if upright else size) + 28
 
-    parts = [_text(left, 11, f"{column_name} →", cls="ink"), _text(0, top - 8, f"{row_name} ↓", cls="ink")]
+    parts = [_text(0, 10, f"{row_name} ↓   {column_name} →", size=11)]
     for index, name in enumerate(names):
         y = top + cell * (index + 0.5)
         parts.append(

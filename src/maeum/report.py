@@ -13,7 +13,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -151,6 +151,8 @@ class Report:
     thresholds: Thresholds
     tuned_on_same_rows: bool
     """Whether the thresholds were found on the rows that are judged here, which makes scores look better."""
+    decided: bool
+    """Whether decisions came from elsewhere, such as another task's labels mapped to this one's: no thresholds then."""
     notes: tuple[str, ...]
     resamples: int
     seed: int
@@ -161,6 +163,14 @@ class Report:
     def keys(self) -> tuple[str, ...]:
         """Label keys in the order of the task."""
         return tuple(label.key for label in self.labels)
+
+    @property
+    def _has_thresholds(self) -> bool:
+        return any(label.threshold is not None for label in self.labels)
+
+    def with_extra(self, **extra: Any) -> Report:
+        """The same report with more kept in ``extra``, made plain JSON data."""
+        return replace(self, extra={**self.extra, **{name: _plain(value) for name, value in extra.items()}})
 
     # -- words ----------------------------------------------------------------------------------------------
 
@@ -220,6 +230,7 @@ class Report:
             "labels": [asdict(label) for label in self.labels],
             "thresholds": self.thresholds.to_dict(),
             "tuned_on_same_rows": self.tuned_on_same_rows,
+            "decided": self.decided,
             "resamples": self.resamples,
             "seed": self.seed,
             "extra": dict(self.extra),
@@ -258,6 +269,7 @@ class Report:
                 matrix_kind=_one_of(data["matrix_kind"], ("confusion", "cooccurrence")),
                 thresholds=Thresholds.from_dict(data["thresholds"]),
                 tuned_on_same_rows=_flag(data["tuned_on_same_rows"]),
+                decided=_flag(data["decided"]),
                 notes=tuple(_word(note) for note in data["notes"]),
                 resamples=_whole(data["resamples"]),
                 seed=_whole(data["seed"]),
@@ -324,6 +336,9 @@ class Report:
         parts += ["", f"## {say('라벨별', 'By label')}", ""]
         heads, cells = self._label_table()
         parts += _md_table(heads, [[_md(name), *numbers] for name, *numbers in cells])
+        for title, heads, cells in self._extra_tables():
+            parts += ["", f"## {_md(title)}", ""]
+            parts += _md_table([_md(head) for head in heads], [[_md(cell) for cell in row] for row in cells])
         return "\n".join(parts) + "\n"
 
     def summary(self) -> str:
@@ -341,14 +356,12 @@ class Report:
             for key, name, value in self.shown_metrics()
             if key in chosen and not (key == "subset_accuracy" and "accuracy" in self.metrics)
         ]
-        lines += _text_table(["", "", say("95% 구간", "95% interval")], rows)
+        lines.append(text_table([say("지표", "metric"), say("값", "value"), say("95% 구간", "95% interval")], rows))
         lines.append("")
         heads, cells = self._label_table()
         keep = [index for index, head in enumerate(heads) if head not in ("Brier", "ECE", "ROC-AUC")]
-        lines += _text_table(
-            [heads[index] for index in keep],
-            [[_tidy(row[index]) for index in keep] for row in cells[:_SUMMARY_ROWS]],
-        )
+        shown = [[row[index] for index in keep] for row in cells[:_SUMMARY_ROWS]]
+        lines.append(text_table([heads[index] for index in keep], shown))
         if len(cells) > _SUMMARY_ROWS:
             more = len(cells) - _SUMMARY_ROWS
             lines.append(say(f"... 그리고 라벨 {more}개", f"... and {more} more labels"))
@@ -365,7 +378,8 @@ class Report:
     def _for_html(self) -> dict[str, Any]:
         return {
             "data": self.to_dict(),
-            "facts": self._facts(),
+            "facts": self._facts() + self._extra_facts(),
+            "tables": self._extra_tables(),
             "warnings": self.warnings(),
             "shown_metrics": self.shown_metrics(),
             "names": [(label.name, label.key) for label in self.labels],
@@ -374,7 +388,9 @@ class Report:
     def _facts(self) -> list[tuple[str, str]]:
         """(name, value) of what was judged and how, in words."""
         rule = self.thresholds
-        if rule.is_argmax:
+        if self.decided:
+            decision = say("다른 곳에서 정한 라벨을 옮김", "labels decided elsewhere and mapped")
+        elif rule.is_argmax:
             decision = say("확률이 가장 높은 라벨 하나", "the most probable label")
         else:
             decision = say("확률 ≥ 라벨별 기준값", "probability ≥ the label's threshold")
@@ -397,9 +413,26 @@ class Report:
             (say("행", "rows"), f"{self.n:,}"),
             (say("결정 규칙", "decision rule"), decision),
         ]
-        if not rule.is_argmax:
+        if self._has_thresholds:
             facts.append((say("기준값", "thresholds"), objective))
         return [(name, value) for name, value in facts if value]
+
+    def _extra_facts(self) -> list[tuple[str, str]]:
+        """(name, value) of what ``extra`` holds, but for its tables."""
+        facts = []
+        for place, value in _leaves(self.extra):
+            if _as_table(value) is None and value not in (None, "", []):
+                facts.append((" · ".join(map(_called, place)), _worded(value)))
+        return facts
+
+    def _extra_tables(self) -> list[tuple[str, list[str], list[list[str]]]]:
+        """(title, headings, cells) of what in ``extra`` is a table: rows that are objects with the same fields."""
+        tables = []
+        for place, value in _leaves(self.extra):
+            table = _as_table(value)
+            if table is not None:
+                tables.append((" · ".join(map(_called, place)), *table))
+        return tables
 
     def _interval(self, metric: str) -> str:
         pair = self.intervals.get(metric)
@@ -415,7 +448,7 @@ class Report:
             ("AP", lambda label: _show(label.ap)),
             ("ROC-AUC", lambda label: _show(label.roc_auc)),
         ]
-        if not self.thresholds.is_argmax:
+        if self._has_thresholds:
             table.append((say("기준값", "threshold"), _shown_threshold))
         table.append((say("정답 수", "support"), lambda label: f"{label.support:,}"))
         table.append((say("예측 수", "predicted"), lambda label: f"{label.predicted:,}"))
@@ -436,6 +469,7 @@ def make_report(
     proba: NDArray[Any],
     thresholds: Thresholds,
     *,
+    decided: NDArray[Any] | None = None,
     data: str,
     model: str = "",
     train_support: Sequence[int] | None = None,
@@ -450,7 +484,8 @@ def make_report(
     Args:
         y: (n, k) gold zeros and ones in the order of ``task.labels``; one per row in a multiclass task.
         proba: (n, k) in [0, 1].
-        thresholds: the decision rule in force; decisions are made here by ``thresholds.decide``.
+        thresholds: the decision rule in force.
+        decided: (n, k) decisions made elsewhere, to be judged instead of ``thresholds.decide(proba)``.
         data, model: the rows judged and the model, in words, for the reader.
         train_support: positives of each label among the training rows (k,).
         notes: remarks for the reader; warnings this report can tell by itself are added when it is laid out.
@@ -467,8 +502,8 @@ def make_report(
             f"train_support는 라벨마다 하나씩 {len(task)}개여야 하는데 {len(train_support)}개입니다.",
             f"train_support must have one count for each of {len(task)} labels, got {len(train_support)}",
         )
-    pred = thresholds.decide(p)
-    labels = _label_results(task, gold, p, pred, thresholds, train_support)
+    pred = thresholds.decide(p) if decided is None else _zeros_and_ones(decided, gold.shape)
+    labels = _label_results(task, gold, p, pred, thresholds if decided is None else None, train_support)
     single = task.kind == "multiclass" and bool((pred.sum(1) == 1).all())
     top = p.argmax(1)
     rows = np.arange(len(p))
@@ -498,6 +533,7 @@ def make_report(
         matrix_kind="confusion" if single else "cooccurrence",
         thresholds=thresholds,
         tuned_on_same_rows=tuned_on_same_rows,
+        decided=decided is not None,
         notes=tuple(notes),
         resamples=resamples,
         seed=seed,
@@ -519,7 +555,7 @@ def compare(reports: Sequence[Report]) -> str:
         and not (name == "subset_accuracy" and all("accuracy" in report.metrics for report in reports))
     ]
     heads = [say("모델", "model"), say("데이터", "data"), say("행", "rows")]
-    table = [[_md(_called(report, number)) for number, report in enumerate(reports, start=1)]]
+    table = [[_md(_name_of(report, number)) for number, report in enumerate(reports, start=1)]]
     table += [[_md(report.data) for report in reports], [f"{report.n:,}" for report in reports]]
     for name in metric_names:
         heads.append(say(*_METRICS[name]))
@@ -535,9 +571,9 @@ def compare(reports: Sequence[Report]) -> str:
         parts += ["", f"> {words}"]
     for number, report in enumerate(reports, start=1):
         if report.tuned_on_same_rows:
-            parts += ["", f"> {_md(_called(report, number))}: {_md(report.warnings()[0])}"]
+            parts += ["", f"> {_md(_name_of(report, number))}: {_md(report.warnings()[0])}"]
     if len({report.keys for report in reports}) == 1 and len(reports) > 1:
-        heads = [say("라벨별 F1", "F1 by label"), *(_md(_called(r, i)) for i, r in enumerate(reports, start=1))]
+        heads = [say("라벨별 F1", "F1 by label"), *(_md(_name_of(r, i)) for i, r in enumerate(reports, start=1))]
         cells = [
             [_md(reports[0].labels[index].full_name), *_with_best([report.labels[index].f1 for report in reports], 3)]
             for index in range(len(reports[0].labels))
@@ -567,14 +603,23 @@ def _checked(
         )
     if not ((proba >= 0) & (proba <= 1)).all():
         raise UsageError("확률은 모두 0과 1 사이의 수여야 합니다.", "probabilities must all be numbers in 0–1")
-    if not np.isin(y, (0, 1)).all():
-        raise UsageError("정답은 0과 1이어야 합니다.", "gold labels must be zeros and ones")
+    y = _zeros_and_ones(y, proba.shape)
     if task.kind == "multiclass" and not (y.sum(1) == 1).all():
         raise UsageError(
             f"과제 '{task.name}'은(는) 행마다 정답이 정확히 하나여야 합니다.",
             f"task '{task.name}' takes exactly one gold label a row",
         )
-    return y.astype(np.uint8), proba
+    return y, proba
+
+
+def _zeros_and_ones(cells: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    cells = np.asarray(cells)
+    if cells.shape != shape or not np.isin(cells, (0, 1)).all():
+        raise UsageError(
+            f"정답과 판정은 0과 1로 된 {shape} 배열이어야 합니다.",
+            f"gold labels and decisions must be zeros and ones of shape {shape}",
+        )
+    return cells.astype(np.uint8)
 
 
 def _overall(
@@ -599,7 +644,7 @@ def _label_results(
     y: NDArray[np.uint8],
     proba: NDArray[np.float32],
     pred: NDArray[np.uint8],
-    rule: Thresholds,
+    rule: Thresholds | None,
     train_support: Sequence[int] | None,
 ) -> tuple[LabelResult, ...]:
     by_label = metrics.counts(y, pred)
@@ -616,9 +661,9 @@ def _label_results(
             f1=float(f1[column]),
             ap=_maybe(ap[column]),
             roc_auc=_maybe(auc[column]),
-            threshold=rule.values[column] if rule.values else None,
-            threshold_low=rule.low[column] if rule.low else None,
-            threshold_high=rule.high[column] if rule.high else None,
+            threshold=rule.values[column] if rule and rule.values else None,
+            threshold_low=rule.low[column] if rule and rule.low else None,
+            threshold_high=rule.high[column] if rule and rule.high else None,
             support=int(y[:, column].sum()),
             train_support=None if train_support is None else int(train_support[column]),
             predicted=int(pred[:, column].sum()),
@@ -693,17 +738,24 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 
 def _read_label(item: Mapping[str, Any]) -> LabelResult:
-    words = {name: _word(item[name]) for name in ("key", "ko", "en")}
-    ratios = {name: _number(item[name]) for name in ("precision", "recall", "f1", "ece", "brier")}
-    maybe = {name: _maybe(item[name]) for name in ("ap", "roc_auc", "threshold", "threshold_low", "threshold_high")}
     trained = item["train_support"]
     return LabelResult(
-        **words,
-        **ratios,
-        **maybe,
+        key=_word(item["key"]),
+        ko=_word(item["ko"]),
+        en=_word(item["en"]),
+        precision=_number(item["precision"]),
+        recall=_number(item["recall"]),
+        f1=_number(item["f1"]),
+        ap=_maybe(item["ap"]),
+        roc_auc=_maybe(item["roc_auc"]),
+        threshold=_maybe(item["threshold"]),
+        threshold_low=_maybe(item["threshold_low"]),
+        threshold_high=_maybe(item["threshold_high"]),
         support=_whole(item["support"]),
         train_support=None if trained is None else _whole(trained),
         predicted=_whole(item["predicted"]),
+        ece=_number(item["ece"]),
+        brier=_number(item["brier"]),
     )
 
 
@@ -789,6 +841,68 @@ def _json(value: Any) -> str:
 # -- layout -------------------------------------------------------------------------------------------------------
 
 
+_WORDS = {
+    "train": ("학습 데이터", "training data"),
+    "valid": ("검증 데이터", "validation data"),
+    "data": ("데이터", "data"),
+    "taxonomy": ("라벨 대응", "label map"),
+    "stress": ("흔들기 시험", "stress test"),
+    "versions": ("버전", "versions"),
+    "seconds": ("걸린 시간(초)", "seconds"),
+    "rows": ("행", "rows"),
+    "results": ("결과", "results"),
+    "coverage": ("범위", "coverage"),
+    "source": ("원본", "source"),
+    "target": ("대상", "target"),
+    "targets": ("대상", "targets"),
+    "kind": ("종류", "kind"),
+    "note": ("설명", "note"),
+    "fingerprint": ("지문", "fingerprint"),
+    "support": ("라벨별 정답 수", "support"),
+}
+"""Names of fields often found in ``extra``."""
+
+
+def _called(field: str) -> str:
+    return say(*_WORDS.get(field, (field, field)))
+
+
+def _leaves(extra: Mapping[str, Any]) -> list[tuple[tuple[str, ...], Any]]:
+    """(path, value) of every entry, one level below objects that are not tables themselves."""
+    found: list[tuple[tuple[str, ...], Any]] = []
+    for name, value in extra.items():
+        if isinstance(value, Mapping) and _as_table(value) is None:
+            found += [((name, inner), item) for inner, item in value.items()]
+        else:
+            found.append(((name,), value))
+    return found
+
+
+def _as_table(value: Any) -> tuple[list[str], list[list[str]]] | None:
+    """Headings and cells of a list of objects, or of an object of objects (names first); None for anything else."""
+    if isinstance(value, Mapping) and value and all(isinstance(row, Mapping) and row for row in value.values()):
+        rows = [{"": name, **row} for name, row in value.items()]
+    elif isinstance(value, list) and value and all(isinstance(row, Mapping) and row for row in value):
+        rows = value
+    else:
+        return None
+    heads = list(dict.fromkeys(head for row in rows for head in row))
+    return [_called(head) for head in heads], [[_worded(row.get(head)) for head in heads] for row in rows]
+
+
+def _worded(value: Any) -> str:
+    """Plain data in words."""
+    if value is None:
+        return "-"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_worded(item)}" for name, item in value.items())
+    return ", ".join(map(_worded, value)) if isinstance(value, list) else _json(value)
+
+
 def _show(value: float | None, digits: int = 3) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
@@ -807,7 +921,7 @@ def _shown_threshold(label: LabelResult) -> str:
     return f"{value} [{label.threshold_low:.3f}, {label.threshold_high:.3f}]"
 
 
-def _called(report: Report, number: int) -> str:
+def _name_of(report: Report, number: int) -> str:
     return report.model or f"#{number}"
 
 
@@ -842,12 +956,18 @@ def _md_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return lines + [f"| {' | '.join(row)} |" for row in rows]
 
 
-def _text_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines aligned by the columns a terminal uses, the first column to the left and the others to the right."""
-    wide = [max(columns(row[index]) for row in [heads, *rows]) for index in range(len(heads))]
+def text_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A plain-text table aligned by the columns a terminal uses (a Hangul syllable takes two).
+
+    The first column and every column that holds words are aligned to the left, columns of numbers to the right.
+    """
+    lined = [[_tidy(cell) for cell in row] for row in (heads, *rows)]
+    wide = [max(columns(row[index]) for row in lined) for index in range(len(heads))]
+    words = [not index or any(char.isalpha() for row in rows for char in row[index]) for index in range(len(heads))]
     lines = []
-    for row in [heads, *rows]:
-        first = row[0] + " " * (wide[0] - columns(row[0]))
-        others = [" " * (wide[index] - columns(row[index])) + row[index] for index in range(1, len(row))]
-        lines.append("  ".join([first, *others]).rstrip())
-    return lines
+    for row in lined:
+        gaps = [" " * (wide[index] - columns(cell)) for index, cell in enumerate(row)]
+        lines.append(
+            "  ".join(cell + gap if left else gap + cell for cell, gap, left in zip(row, gaps, words, strict=True))
+        )
+    return "\n".join(line.rstrip() for line in lines)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,6 +36,7 @@ def page(
     *,
     data: Mapping[str, Any],
     facts: Sequence[tuple[str, str]],
+    tables: Sequence[tuple[str, Sequence[str], Sequence[Sequence[str]]]],
     warnings: Sequence[str],
     shown_metrics: Metrics,
     names: Names,
@@ -46,6 +46,7 @@ def page(
     Args:
         data: ``Report.to_dict()`` of a valid report.
         facts: (name, value) of what was judged and how, in words.
+        tables: (title, headings, cells) of anything else to show, each in a section of its own.
         warnings: sentences to show before any table.
     """
     title = f"{data['model'] or data['task']} · {say('평가 보고서', 'evaluation report')}"
@@ -55,6 +56,7 @@ def page(
         ("plots", say("라벨별 그림", "Plots by label"), _plots(data, names)),
         ("matrix", *_matrix(data, names)),
         ("metrics", say("전체 지표", "All metrics"), _metric_table(data, shown_metrics)),
+        *((f"table-{index}", title, _word_table(heads, rows)) for index, (title, heads, rows) in enumerate(tables)),
         ("made", say("어떻게 만들었나", "How this was made"), _how(data, facts)),
     ]
     links = "".join(f'<a href="#{anchor}">{escape(name)}</a>' for anchor, name, _ in sections)
@@ -77,12 +79,13 @@ def fragment(
     *,
     data: Mapping[str, Any],
     facts: Sequence[tuple[str, str]],
+    tables: Sequence[tuple[str, Sequence[str], Sequence[Sequence[str]]]],
     warnings: Sequence[str],
     shown_metrics: Metrics,
     names: Names,
 ) -> str:
     """Header, cards and the table of labels, styled without touching the page around them; arguments as ``page``."""
-    del facts
+    del facts, tables
     return (
         f'<div class="mm"><style>{_svg.STYLE}\n{_TABLE_STYLE}</style>{_header(data, tag="div")}{_warnings(warnings)}'
         f"{_cards(data, shown_metrics)}{_label_table(data, names, linked=False)}</div>"
@@ -144,7 +147,7 @@ def _cards(data: Mapping[str, Any], shown_metrics: Metrics) -> str:
 
 def _label_table(data: Mapping[str, Any], names: Names, *, linked: bool) -> str:
     labels = data["labels"]
-    ruled = data["thresholds"]["values"] is not None
+    ruled = any(label["threshold"] is not None for label in labels)
     trained = any(label["train_support"] is not None for label in labels)
     heads = [say("라벨", "label"), "F1", say("정밀도", "precision"), say("재현율", "recall"), "AP", "ROC-AUC"]
     heads += [say("기준값", "threshold")] if ruled else []
@@ -197,21 +200,20 @@ def _how(data: Mapping[str, Any], facts: Sequence[tuple[str, str]]) -> str:
             f"95% bootstrap over {data['resamples']:,} resamples of the rows (seed {data['seed']})",
         )
         rows.append((say("구간", "intervals"), words))
-    for name, value in data["extra"].items():
-        rows += _flat(name, value)
     items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows)
     return f'<dl class="facts">{items}</dl>'
 
 
-def _flat(name: str, value: Any) -> list[tuple[str, str]]:
-    """One line for a plain value, one a field for an object, JSON for what lies deeper."""
-    if isinstance(value, Mapping):
-        return [(f"{name} · {inner}", _worded(item)) for inner, item in value.items()]
-    return [(name, _worded(value))]
-
-
-def _worded(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def _word_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
+    body = "".join(
+        f'<tr><th scope="row">{escape(row[0])}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in row[1:])}</tr>'
+        for row in rows
+    )
+    return (
+        '<div class="mm-scroll" tabindex="0"><table class="mm-table mm-words"><thead>'
+        f"<tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
 
 
 # -- plots --------------------------------------------------------------------------------------------------------
@@ -243,26 +245,40 @@ def _overview(data: Mapping[str, Any], names: Names) -> str:
         "The closer to the dashed line the better; larger dots hold more cells; below it the model is overconfident.",
     )
     chosen = _chosen(data, MOST_LABELS)
-    counts = _svg.bars(
-        [names[index][0] for index in chosen],
-        [(data["labels"][index]["support"], data["labels"][index]["predicted"]) for index in chosen],
-        series=(say("정답", "gold"), say("예측", "predicted")),
-        title=say("라벨별 정답 수와 예측 수", "gold and predicted counts by label"),
-        width=560,
-    )
+    aside = max(0, (len(chosen) - _BESIDE) // 2)
+    split = len(chosen) - aside
+    counts, more = _count_bars(data, names, chosen[:split]), _count_bars(data, names, chosen[split:])
     over = say(
         "예측 막대가 정답보다 길면 그 라벨을 남발하고, 짧으면 아끼는 것입니다.",
         "A predicted bar longer than its gold bar means the label is given too often; a shorter one, too rarely.",
     )
     return (
         f'<div class="two"><figure><figcaption><b>{say("정답 수와 예측 수", "Gold and predicted counts")}</b>{over}'
-        f"</figcaption>{counts}</figure>"
-        f"<figure><figcaption><b>{say('신뢰도', 'Reliability')}</b>{told}</figcaption>{diagram}</figure></div>"
+        f"</figcaption>{counts}</figure><div>"
+        f"<figure><figcaption><b>{say('신뢰도', 'Reliability')}</b>{told}</figcaption>{diagram}</figure>"
+        f"{more}</div></div>"
+    )
+
+
+_BESIDE = 16
+"""Labels whose bars are as tall as the reliability diagram; bars of more go on below it."""
+
+
+def _count_bars(data: Mapping[str, Any], names: Names, chosen: Sequence[int]) -> str:
+    """Bars for some labels, on the scale of all."""
+    if not chosen:
+        return ""
+    return _svg.bars(
+        [names[index][0] for index in chosen],
+        [(data["labels"][index]["support"], data["labels"][index]["predicted"]) for index in chosen],
+        series=(say("정답", "gold"), say("예측", "predicted")),
+        title=say("라벨별 정답 수와 예측 수", "gold and predicted counts by label"),
+        high=max(max(label["support"], label["predicted"], 1) for label in data["labels"]),
     )
 
 
 def _plots(data: Mapping[str, Any], names: Names) -> str:
-    ruled = data["thresholds"]["values"] is not None
+    ruled = any(label["threshold"] is not None for label in data["labels"])
     legend = "".join(
         f'<span><svg class="key" viewBox="0 0 24 8" aria-hidden="true"><path class="l{color} {stroke}" '
         f'stroke-width="2" d="M1 4h22"/></svg>{escape(name)}</span>'
@@ -284,7 +300,7 @@ def _plots(data: Mapping[str, Any], names: Names) -> str:
 def _label_card(data: Mapping[str, Any], index: int, name: tuple[str, str]) -> str:
     label, curves = data["labels"][index], data["curves"][index]
     called = name[0]
-    head = f'<h3>{_called(*name)}<span class="big">F1 {_show(label["f1"])}</span></h3>'
+    head = f'<h3><span>{_called(*name)}</span><span class="big">F1 {_show(label["f1"])}</span></h3>'
     shown = [
         (say("정밀도", "precision"), _show(label["precision"])),
         (say("재현율", "recall"), _show(label["recall"])),
@@ -427,7 +443,7 @@ def _cut(value: float | None) -> str:
 
 def _threshold(label: Mapping[str, Any]) -> str:
     low, high = label["threshold_low"], label["threshold_high"]
-    interval = "" if low is None or high is None else f"<small>{low:.2f}–{high:.2f}</small>"
+    interval = "" if low is None or high is None else f" <small>{low:.2f}–{high:.2f}</small>"
     return f"{_cut(label['threshold'])}{interval}"
 
 
@@ -497,10 +513,11 @@ _TABLE_STYLE = f"""
 .mm .mm-table thead th{{color:var(--dim);font-size:13px;font-weight:600;border-bottom:1px solid var(--line);vertical-align:bottom}}
 .mm .mm-table th:first-child{{text-align:left;position:sticky;left:0;background:var(--surface);z-index:1}}
 .mm .mm-table tbody th{{font-weight:600;white-space:normal;min-width:7.5em;max-width:16em}}
-.mm .mm-table small{{display:block;color:var(--dim);font-size:11px;font-weight:400;line-height:1.3}}
-.mm .mm-table tbody th small{{display:inline;font-size:12px}}
+.mm .mm-table small{{margin-left:4px;color:var(--dim);font-size:11px;font-weight:400;line-height:1.3}}
+.mm .mm-table tbody th small{{margin:0;font-size:12px}}
 .mm .mm-table tbody tr:hover>*{{background-color:var(--soft)}}
 .mm .mm-table .mm-bar{{min-width:76px;background:linear-gradient(var(--accent),var(--accent)) 10px calc(100% - 3px)/calc((100% - 20px)*var(--v)) 3px no-repeat}}
+.mm .mm-words td,.mm .mm-words thead th{{text-align:left;white-space:normal}}
 .mm .mm-narrow{{max-width:560px}}
 .mm a{{color:inherit;text-decoration-color:var(--line);text-underline-offset:3px}}.mm a:hover{{color:var(--accent)}}
 """.strip()
@@ -513,15 +530,15 @@ nav{display:flex;flex-wrap:wrap;gap:4px 20px;padding:0 0 12px;font-size:14px}
 section{margin:0 0 24px;padding:24px;background:var(--surface);border:1px solid var(--line);border-radius:12px;scroll-margin-top:12px}
 h2{margin:0 0 12px;font-size:20px;line-height:1.35;letter-spacing:-.01em}
 h3{display:flex;justify-content:space-between;align-items:baseline;gap:12px;margin:0 0 8px;font-size:15px;line-height:1.4}
-h3 small,h3 .big{color:var(--dim);font-weight:400;font-size:13px}h3 .big{white-space:nowrap;font-variant-numeric:tabular-nums}
+h3{overflow-wrap:anywhere}h3 small,h3 .big{color:var(--dim);font-weight:400;font-size:13px}h3 .big{white-space:nowrap;font-variant-numeric:tabular-nums}
 .told{margin:0 0 12px;color:var(--dim)}
-.two{display:grid;grid-template-columns:minmax(0,3fr) minmax(0,2fr);gap:32px;align-items:start}
-figure{margin:0}figcaption{margin:0 0 12px;color:var(--dim);font-size:14px}figcaption b{display:block;color:var(--ink)}
-.legend{display:flex;flex-wrap:wrap;gap:4px 20px;margin:0 0 16px;color:var(--dim);font-size:13px}
+.two{display:grid;grid-template-columns:minmax(0,1fr) minmax(0,1fr);gap:40px;align-items:start}
+figure{margin:0}.two figure+svg{margin-top:28px}.two figure>svg{max-width:480px}figcaption{margin:0 0 12px;color:var(--dim);font-size:14px}figcaption b{display:block;color:var(--ink)}
+.legend{position:sticky;top:0;z-index:2;background:var(--surface);padding:8px 0;display:flex;flex-wrap:wrap;gap:4px 20px;margin:0 0 8px;color:var(--dim);font-size:13px}
 .legend span{display:inline-flex;align-items:center;gap:6px}
 .mm svg.key{display:inline-block;width:24px;flex:none}.mm svg.key path{fill:none}
 .cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(330px,100%),1fr));gap:16px}
-article{padding:14px;border:1px solid var(--line);border-radius:10px;scroll-margin-top:12px;break-inside:avoid}
+article{padding:14px;border:1px solid var(--line);border-radius:10px;scroll-margin-top:48px;break-inside:avoid}
 article:target{outline:2px solid var(--accent)}
 .charts{display:grid;grid-template-columns:1fr 1fr;gap:10px 12px;align-items:center}
 .none{grid-column:1/-1;margin:8px 0;color:var(--dim)}

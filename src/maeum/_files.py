@@ -123,8 +123,11 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
 
 
 def _sync_tree(folder: Path) -> None:
+    mode = 0o666 & ~_umask()
     for path in folder.rglob("*"):
         if path.is_file():
+            if path.stat().st_nlink == 1:  # some libraries write files only their owner may read
+                path.chmod(mode)
             with path.open("rb") as file:
                 os.fsync(file.fileno())
 

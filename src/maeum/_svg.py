@@ -15,7 +15,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-FONTS = '"Pretendard","Noto Sans KR","Apple SD Gothic Neo","Malgun Gothic","Nanum Gothic",sans-serif'
+FONTS = '"Pretendard","Noto Sans KR","Noto Sans CJK KR","Apple SD Gothic Neo","Malgun Gothic","Nanum Gothic",sans-serif'
 
 STYLE = f"""
 .mm{{--ink:#1c2430;--dim:#5b6675;--line:#dfe4ea;--grid:#e9edf2;--surface:#fff;--c1:#0072b2;--c2:#d55e00;--c3:#007d5c;
@@ -75,8 +75,9 @@ def shorten(text: str, width: float, size: float = 10) -> str:
 
 
 def ticks(high: float, count: int = 4) -> list[float]:
-    """Round values from 0 up to the first one ≥ ``high`` (> 0), about ``count`` steps."""
-    rough = max(high, 1) / count
+    """Round values for counts, from 0 up to the first one ≥ ``high`` and at least 1, in about ``count`` steps."""
+    high = max(high, 1)
+    rough = high / count
     power = 10.0 ** math.floor(math.log10(rough))
     step = max(power * next(factor for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999), 1.0)
     return [step * index for index in range(math.ceil(high / step - 1e-9) + 1)]

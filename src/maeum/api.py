@@ -101,7 +101,11 @@ def dataset(rows: Rows, task: Task | str | None = None, *, fallback: Task | None
 
     chosen = get_task(task) if isinstance(task, str) else task
     if isinstance(rows, Dataset):
-        return rows if chosen is None or chosen.keys == rows.task.keys else Dataset(chosen, rows.examples, source=rows.source)
+        return (
+            rows
+            if chosen is None or chosen.keys == rows.task.keys
+            else Dataset(chosen, rows.examples, source=rows.source)
+        )
     if isinstance(rows, str | Path):
         return read(str(rows), task=chosen or open_source(str(rows)).task or fallback)
     records: Iterable[Mapping[str, Any]] = rows

@@ -16,8 +16,20 @@ from numpy.typing import NDArray
 from maeum._files import write_text
 from maeum.data import Input
 from maeum.errors import FormatError
-from maeum.models.base import Classifier, FitsFolds, FoldFit, Labels, Predictor, Proba
+from maeum.models.base import Classifier, FitsFolds, Labels, Predictor, Proba
 from maeum.task import Task
+
+
+@dataclass(frozen=True)
+class FoldFit:
+    """What cross-fitting gives."""
+
+    proba: Proba
+    """Out-of-fold probabilities (n, k): each row from the model that never saw its fold."""
+    models: tuple[Predictor, ...]
+    """The K fold models, in fold order (empty if not asked for)."""
+    final: Predictor | None
+    """The model trained on all rows (None if not asked for)."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,8 @@ class OutOfFold:
         from safetensors.numpy import save_file
 
         arrays: dict[str, NDArray[Any]] = {"proba": self.proba, "y": self.y, "fold": self.fold.astype(np.int16)}
+        # safetensors writes the buffer as it lies: an array that is not C-contiguous would come back scrambled
+        arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         save_file(arrays, folder / "oof.safetensors", metadata={"task": self.task.fingerprint})
         write_text(folder / "oof_ids.txt", "".join(f"{row_id}\n" for row_id in self.ids))
 
@@ -86,9 +100,9 @@ def cross_fit(
         progress: called with a line before each step.
     """
     model = make_model()
-    if isinstance(model, FitsFolds):
-        progress("folds")
-        return model.fit_folds(inputs, y, fold, keep_folds=keep_folds, refit=refit)
+    if refit and not keep_folds and isinstance(model, FitsFolds):
+        progress(f"{int(fold.max()) + 1} folds")
+        return FoldFit(model.fit_folds(inputs, y, fold), (), model)
     proba = np.zeros(y.shape, np.float32)
     kept: list[Predictor] = []
     for number in range(int(fold.max()) + 1):

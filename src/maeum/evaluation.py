@@ -76,7 +76,12 @@ def score_predictions(path: str | Path, data: Dataset, *, thresholds: Thresholds
         predictions.scores[matched.rows],
         thresholds or Thresholds.default(data.task),
         str(path),
-        notes=(say(f"예측과 데이터를 {matched.rule} 기준으로 맞췄습니다.", f"predictions were matched to rows by {matched.rule}"),),
+        notes=(
+            say(
+                f"예측과 데이터를 {matched.rule} 기준으로 맞췄습니다.",
+                f"predictions were matched to rows by {matched.rule}",
+            ),
+        ),
     )
 
 
@@ -93,7 +98,8 @@ def judge(scored: Scored) -> Report:
     data = scored.data
     if not data.is_labelled:
         raise UsageError(
-            "평가하려면 모든 행에 라벨이 있어야 합니다.", "every row must be labelled to be evaluated", 
+            "평가하려면 모든 행에 라벨이 있어야 합니다.",
+            "every row must be labelled to be evaluated",
         )
     if data.task.keys != scored.task.keys:
         return _judge_mapped(scored, find_map(scored.task, data.task))

@@ -101,7 +101,7 @@ def predict_file(
     files = _Files(output)
     if overwrite:
         files.clear()
-    done = files.finished(identity)
+    done = None if overwrite else files.finished(identity)
     if done is not None:
         return Prediction(done, done, time.perf_counter() - start, complete_before=True)
     state = files.state(identity)
@@ -146,7 +146,11 @@ class _Files:
             self.done.unlink(missing_ok=True)
             return None
         record = _read_record(self.done)
-        if record is not None and record.get("identity") == identity and record.get("output") == sha256_file(self.output):
+        if (
+            record is not None
+            and record.get("identity") == identity
+            and record.get("output") == sha256_file(self.output)
+        ):
             return int(record["rows"])
         raise UsageError(
             f"'{self.output}'이(가) 이미 있습니다. 다른 이름을 쓰거나 --overwrite를 붙이세요.",
@@ -181,7 +185,7 @@ class _Files:
         self, identity: Mapping[str, str], rows: int, source: str, convert: Callable[[Path, Path], None] | None
     ) -> None:
         if convert is None:
-            os.replace(self.partial, self.output)
+            self.partial.replace(self.output)
         else:
             convert(self.partial, self.output)
         record = {
@@ -267,9 +271,7 @@ TABLES = ("csv", "tsv", "xlsx", "parquet")
 NIKL_EA_KEYS = ("joy", "anticipation", "trust", "surprise", "disgust", "fear", "anger", "sadness")
 
 
-def _decided(
-    rows: str | Path, task: Task, source: str | None, thresholds: Thresholds | None
-) -> list[PredictionRow]:
+def _decided(rows: str | Path, task: Task, source: str | None, thresholds: Thresholds | None) -> list[PredictionRow]:
     predictions = read_predictions(rows, task)
     rule = thresholds or Thresholds.default(task)
     labels = predictions.labels
@@ -294,4 +296,3 @@ def _decided(
         )
         for row in predictions.order
     ]
-

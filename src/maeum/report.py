@@ -338,7 +338,9 @@ class Report:
         parts += _md_table(heads, [[_md(name), *numbers] for name, *numbers in cells])
         for title, heads, cells in self._extra_tables():
             parts += ["", f"## {_md(title)}", ""]
-            parts += _md_table([_md(head) for head in heads], [[_md(cell) for cell in row] for row in cells])
+            parts += _md_table(
+                [_md(head) for head in heads], [[_md(cell) for cell in row] for row in cells], words=True
+            )
         return "\n".join(parts) + "\n"
 
     def summary(self) -> str:
@@ -365,7 +367,7 @@ class Report:
         if len(cells) > _SUMMARY_ROWS:
             more = len(cells) - _SUMMARY_ROWS
             lines.append(say(f"... 그리고 라벨 {more}개", f"... and {more} more labels"))
-        return "\n".join(lines) + "\n"
+        return "\n".join(lines)
 
     def to_html(self) -> str:
         """One self-contained page: cards, tables and plots, readable offline, without JavaScript and on a phone."""
@@ -402,13 +404,14 @@ class Report:
         tuned = {"none": say("조정하지 않음", "not tuned"), "set": say("직접 정함", "set by hand")}
         objective = tuned.get(rule.objective, rule.objective) + (f" · {rule.tuned_on}" if rule.tuned_on else "")
         kind = {
-            "multilabel": say("여러 라벨", "multilabel"),
-            "multiclass": say("라벨 하나", "multiclass"),
+            "multilabel": say("여럿 고르기", "multilabel"),
+            "multiclass": say("하나 고르기", "multiclass"),
             "aspect": say("속성", "aspect"),
         }[self.kind]
+        k = len(self.labels)
         facts = [
             (say("모델", "model"), self.model),
-            (say("과제", "task"), f"{self.task} ({kind}, {say('라벨', 'labels')} {len(self.labels)})"),
+            (say("과제", "task"), f"{self.task} ({kind}, {say(f'라벨 {k}개', f'{k} labels')})"),
             (say("데이터", "data"), self.data),
             (say("행", "rows"), f"{self.n:,}"),
             (say("결정 규칙", "decision rule"), decision),
@@ -431,7 +434,8 @@ class Report:
         for place, value in _leaves(self.extra):
             table = _as_table(value)
             if table is not None:
-                tables.append((" · ".join(map(_called, place)), *table))
+                named = [field for field in place if len(place) == 1 or field not in ("rows", "results")]
+                tables.append((" · ".join(map(_called, named)), *table))
         return tables
 
     def _interval(self, metric: str) -> str:
@@ -859,6 +863,10 @@ _WORDS = {
     "note": ("설명", "note"),
     "fingerprint": ("지문", "fingerprint"),
     "support": ("라벨별 정답 수", "support"),
+    "row_flips": ("바뀐 행 비율", "rows flipped"),
+    "cell_flips": ("바뀐 판정 비율", "decisions flipped"),
+    "mean_shift": ("확률 변화 평균", "mean shift"),
+    **_METRICS,
 }
 """Names of fields often found in ``extra``."""
 
@@ -950,9 +958,9 @@ def _md(text: str) -> str:
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _md_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a table whose first column is text and whose others are numbers; cells are already escaped."""
-    lines = [f"| {' | '.join(heads)} |", "|---" + "|---:" * (len(heads) - 1) + "|"]
+def _md_table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, words: bool = False) -> list[str]:
+    """Lines of a table whose first column is text and whose others are numbers or ``words``, all escaped already."""
+    lines = [f"| {' | '.join(heads)} |", "|---" + ("|---" if words else "|---:") * (len(heads) - 1) + "|"]
     return lines + [f"| {' | '.join(row)} |" for row in rows]
 
 

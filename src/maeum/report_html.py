@@ -87,7 +87,7 @@ def fragment(
     """Header, cards and the table of labels, styled without touching the page around them; arguments as ``page``."""
     del facts, tables
     return (
-        f'<div class="mm"><style>{_svg.STYLE}\n{_TABLE_STYLE}</style>{_header(data, tag="div")}{_warnings(warnings)}'
+        f'<div class="mm mm-box" lang="{language()}"><style>{_svg.STYLE}\n{_TABLE_STYLE}</style>{_header(data, tag="div")}{_warnings(warnings)}'
         f"{_cards(data, shown_metrics)}{_label_table(data, names, linked=False)}</div>"
     )
 
@@ -492,6 +492,7 @@ _TABLE_STYLE = f"""
 .mm{{color:var(--ink);font:15px/1.6 {_svg.FONTS};word-break:keep-all;overflow-wrap:anywhere;
 --soft:#f5f7f9;--accent:var(--c1);--warn:#fff6e5;--warn-line:#e0a100}}
 @media (prefers-color-scheme:dark){{.mm{{--soft:#1d232c;--warn:#2e2712;--warn-line:#b98a12}}}}
+.mm-box{{padding:16px;background:var(--surface)}}
 .mm *{{box-sizing:border-box}}
 .mm .mm-head{{margin:0 0 20px}}.mm .mm-head p{{margin:0}}
 .mm .mm-brow{{color:var(--dim);font-size:13px}}
@@ -517,7 +518,7 @@ _TABLE_STYLE = f"""
 .mm .mm-table tbody th small{{margin:0;font-size:12px}}
 .mm .mm-table tbody tr:hover>*{{background-color:var(--soft)}}
 .mm .mm-table .mm-bar{{min-width:76px;background:linear-gradient(var(--accent),var(--accent)) 10px calc(100% - 3px)/calc((100% - 20px)*var(--v)) 3px no-repeat}}
-.mm .mm-words td,.mm .mm-words thead th{{text-align:left;white-space:normal}}
+.mm .mm-words td,.mm .mm-words thead th{{text-align:left;white-space:normal;overflow-wrap:normal;min-width:4.5em}}
 .mm .mm-narrow{{max-width:560px}}
 .mm a{{color:inherit;text-decoration-color:var(--line);text-underline-offset:3px}}.mm a:hover{{color:var(--accent)}}
 """.strip()

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -61,26 +60,12 @@ class Classifier(Predictor, Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class FoldFit:
-    """What fitting K folds at once gives."""
-
-    proba: Proba
-    """Out-of-fold probabilities (n, k): each row from the model that never saw its fold."""
-    models: tuple[Predictor, ...]
-    """The K fold models, in fold order (empty if not asked for)."""
-    final: Predictor | None
-    """The model trained on all rows (None if not asked for)."""
-
-
 @runtime_checkable
 class FitsFolds(Protocol):
-    """A classifier that can train all folds together more cheaply than one after the other."""
+    """A classifier that gets out-of-fold probabilities on the way to its final model, more cheaply than fold by fold."""
 
-    def fit_folds(
-        self, inputs: Sequence[Input], y: Labels, fold: NDArray[np.int64], *, keep_folds: bool, refit: bool
-    ) -> FoldFit:
-        """Train K fold models, and the final model on all rows, sharing what labels do not touch."""
+    def fit_folds(self, inputs: Sequence[Input], y: Labels, fold: NDArray[np.int64]) -> Proba:
+        """Train on all rows and return the out-of-fold probabilities (n, k) for the fold numbers (n,)."""
         ...
 
 

@@ -55,7 +55,9 @@ class _Lazy(click.Group):
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             close = difflib.get_close_matches(args[0], COMMANDS, n=1)
             hint = say(f" '{close[0]}'인가요?", f" did you mean '{close[0]}'?") if close else ""
-            raise click.UsageError(say(f"'{args[0]}' 명령이 없습니다.{hint}", f"there is no command '{args[0]}';{hint}"), ctx)
+            raise click.UsageError(
+                say(f"'{args[0]}' 명령이 없습니다.{hint}", f"there is no command '{args[0]}';{hint}"), ctx
+            )
         return super().resolve_command(ctx, args)
 
 
@@ -74,7 +76,9 @@ class _Lazy(click.Group):
     ),
     invoke_without_command=False,
 )
-@click.version_option(__version__, prog_name="maeum", message="%(prog)s %(version)s", help=say("버전", "Show the version."))
+@click.version_option(
+    __version__, prog_name="maeum", message="%(prog)s %(version)s", help=say("버전", "Show the version.")
+)
 @click.option("--debug", is_flag=True, help=say("오류가 나면 추적 정보까지 보입니다.", "Show tracebacks."))
 @click.option("--lang", metavar="ko|en", help=say("메시지 언어", "Language of messages."))
 def cli(debug: bool, lang: str | None) -> None:

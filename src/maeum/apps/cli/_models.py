@@ -57,7 +57,9 @@ def thresholds_file(path: str | None) -> Thresholds | None:
     except FileNotFoundError as error:
         raise UsageError(f"기준값 파일이 없습니다: {file}", f"no such thresholds file: {file}") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: 기준값 JSON이 아닙니다: {error}", f"{file}: not a JSON of thresholds: {error}") from error
+        raise UsageError(
+            f"{file}: 기준값 JSON이 아닙니다: {error}", f"{file}: not a JSON of thresholds: {error}"
+        ) from error
 
 
 def parse_values(words: str) -> dict[str, float]:
@@ -73,7 +75,8 @@ def parse_values(words: str) -> dict[str, float]:
             sign = ""
         if not sign:
             raise UsageError(
-                f"--set은 joy=0.331,sadness=0.508처럼 씁니다: '{part}'", f"--set takes joy=0.331,sadness=0.508; got '{part}'"
+                f"--set은 joy=0.331,sadness=0.508처럼 씁니다: '{part}'",
+                f"--set takes joy=0.331,sadness=0.508; got '{part}'",
             )
     return values
 

@@ -52,20 +52,32 @@ task_option = click.option(
     "--task", metavar="TASK", help=say("과제 이름 또는 과제 .toml 파일", "Name of a task, or a task .toml file.")
 )
 data_options = stack(
-    click.option("--format", "format", metavar="F", help=say("데이터 형식(보통은 알아서 압니다)", "Data format, if it cannot be told.")),
+    click.option(
+        "--format",
+        "format",
+        metavar="F",
+        help=say("데이터 형식(보통은 알아서 압니다)", "Data format, if it cannot be told."),
+    ),
     click.option("--text-column", metavar="C", help=say("글이 든 열", "Column of the text.")),
     click.option("--label-column", metavar="C", help=say("라벨이 든 열", "Column of the labels.")),
     click.option("--target-column", metavar="C", help=say("대상이 든 열", "Column of the target.")),
-    click.option("--encoding", metavar="E", help=say("글자 인코딩(보통은 알아서 압니다)", "Text encoding, if it cannot be told.")),
+    click.option(
+        "--encoding", metavar="E", help=say("글자 인코딩(보통은 알아서 압니다)", "Text encoding, if it cannot be told.")
+    ),
     click.option(
         "--on-error",
         type=click.Choice(["stop", "skip"]),
         default="stop",
         show_default=True,
-        help=say("잘못된 행을 만나면 멈추거나, 따로 적어 두고 건너뜁니다.", "Stop at a bad row, or put it into a rejects file."),
+        help=say(
+            "잘못된 행을 만나면 멈추거나, 따로 적어 두고 건너뜁니다.",
+            "Stop at a bad row, or put it into a rejects file.",
+        ),
     ),
     click.option(
-        "--rejects", metavar="FILE", help=say("건너뛴 행을 적을 파일", "Where skipped rows go (default: beside the output).")
+        "--rejects",
+        metavar="FILE",
+        help=say("건너뛴 행을 적을 파일", "Where skipped rows go (default: beside the output)."),
     ),
 )
 
@@ -82,9 +94,7 @@ class Say:
             click.echo(f"[{time.perf_counter() - self.start:6.1f}s] {line}", err=True)
 
 
-def read_data(
-    source: str, *, task: Task | None, rejects_beside: str | None = None, **options: Any
-) -> Dataset:
+def read_data(source: str, *, task: Task | None, rejects_beside: str | None = None, **options: Any) -> Dataset:
     """A data set from a file, ``-`` or ``sample:…``; says how many bad rows were skipped."""
     from maeum.formats import ReadReport, read
 

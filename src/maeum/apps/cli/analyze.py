@@ -13,7 +13,10 @@ from maeum.apps.cli._options import examples, json_option, load_model, task_opti
 
 
 @click.command(
-    help=say("TEXT의 감정을 바로 봅니다. TEXT가 -이면 표준 입력을 한 줄에 하나씩 읽습니다.", "Emotions of the texts given; - reads lines from standard input."),
+    help=say(
+        "TEXT의 감정을 바로 봅니다. TEXT가 -이면 표준 입력을 한 줄에 하나씩 읽습니다.",
+        "Emotions of the texts given; - reads lines from standard input.",
+    ),
     epilog=examples(
         "maeum analyze --model runs/first '배송이 너무 늦어서 화가 나요'",
         "maeum analyze --model runs/first --target 배우 '배우는 좋았는데 결말이 별로' --json",

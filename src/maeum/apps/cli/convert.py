@@ -35,10 +35,24 @@ from maeum.apps.cli._options import (
 )
 @click.argument("input", metavar="INPUT")
 @output_option
-@click.option("--from", "from_", metavar="F", help=say("입력 형식(보통은 알아서 압니다)", "Format of INPUT, if it cannot be told."))
+@click.option(
+    "--from",
+    "from_",
+    metavar="F",
+    help=say("입력 형식(보통은 알아서 압니다)", "Format of INPUT, if it cannot be told."),
+)
 @click.option("--to", required=True, metavar="F", help=say("출력 형식", "Format of the output."))
-@click.option("--source", metavar="FILE", help=say("제출 파일의 바탕이 될 말뭉치 파일", "The corpus file a submission is made from."))
-@click.option("--thresholds", "thresholds_path", metavar="FILE", help=say("예측 확률에 쓸 기준값 파일", "Thresholds for the predictions' scores."))
+@click.option(
+    "--source",
+    metavar="FILE",
+    help=say("제출 파일의 바탕이 될 말뭉치 파일", "The corpus file a submission is made from."),
+)
+@click.option(
+    "--thresholds",
+    "thresholds_path",
+    metavar="FILE",
+    help=say("예측 확률에 쓸 기준값 파일", "Thresholds for the predictions' scores."),
+)
 @click.option("--set", "values", metavar="joy=0.331,…", help=say("예측 확률에 쓸 기준값", "Thresholds, by hand."))
 @task_option
 @data_options
@@ -70,7 +84,8 @@ def _data(source: str, path: Path, from_: str | None, to: str, words: dict[str, 
     from maeum.formats import write
 
     reading = {
-        name: words[name] for name in ("text_column", "label_column", "target_column", "encoding", "on_error", "rejects")
+        name: words[name]
+        for name in ("text_column", "label_column", "target_column", "encoding", "on_error", "rejects")
     }
     data = read_data(source, task=task_or_none(words["task"]), rejects_beside=str(path), format=from_, **reading)
     write(data, path, format=to)

@@ -29,19 +29,32 @@ from maeum.apps.cli._options import data_options, examples, json_option, quiet_o
 @click.option("--html", metavar="FILE", help=say("HTML 보고서를 쓸 파일", "Write the HTML report here."))
 @click.option("--markdown", metavar="FILE", help=say("Markdown 보고서를 쓸 파일", "Write the Markdown report here."))
 @click.option(
-    "--thresholds", "thresholds_path", metavar="FILE", help=say("예측 파일에 쓸 기준값 파일", "Thresholds for a predictions file.")
+    "--thresholds",
+    "thresholds_path",
+    metavar="FILE",
+    help=say("예측 파일에 쓸 기준값 파일", "Thresholds for a predictions file."),
 )
 @click.option(
     "--stress",
     is_flag=True,
-    help=say("띄어쓰기·오타·ㅋㅋ·이모지·NFD를 흔들어 라벨이 얼마나 바뀌는지도 잽니다.", "Also perturb texts and report how often labels flip."),
+    help=say(
+        "띄어쓰기·오타·ㅋㅋ·이모지·NFD를 흔들어 라벨이 얼마나 바뀌는지도 잽니다.",
+        "Also perturb texts and report how often labels flip.",
+    ),
 )
 @task_option
 @data_options
 @json_option
 @quiet_option
 def evaluate(
-    model: str, data: str, html: str | None, markdown: str | None, stress: bool, as_json: bool, quiet: bool, **words: Any
+    model: str,
+    data: str,
+    html: str | None,
+    markdown: str | None,
+    stress: bool,
+    as_json: bool,
+    quiet: bool,
+    **words: Any,
 ) -> None:
     """Parse, call ``maeum.evaluation``, print the report."""
     from maeum._files import write_text
@@ -57,7 +70,8 @@ def evaluate(
 
         if analyzer is None:
             raise UsageError(
-                "--stress는 예측 파일이 아니라 모델 폴더에만 쓸 수 있습니다.", "--stress needs a model folder, not a predictions file"
+                "--stress는 예측 파일이 아니라 모델 폴더에만 쓸 수 있습니다.",
+                "--stress needs a model folder, not a predictions file",
             )
         stressed = stress_test(analyzer, scored.data)
         report = report.with_extra(stress=stressed.to_dict())
@@ -80,8 +94,13 @@ def _taxonomy(report: Any) -> str:
 
     f1 = {label.key: label.f1 for label in report.labels}
     rows = [
-        [row["source"], row["kind"], ", ".join(f"{key} ({f1[key]:.3f})" for key in row["to"]) or "–", row["note"]]
+        [row["source"], row["kind"], ", ".join(f"{key} ({f1[key]:.3f})" for key in row["targets"]) or "–", row["note"]]
         for row in report.extra["taxonomy"]["rows"]
     ]
-    heads = [say("모델 라벨", "model label"), say("대응", "mapping"), say("데이터 라벨 (F1)", "data labels (F1)"), say("설명", "note")]
+    heads = [
+        say("모델 라벨", "model label"),
+        say("대응", "mapping"),
+        say("데이터 라벨 (F1)", "data labels (F1)"),
+        say("설명", "note"),
+    ]
     return text_table(heads, rows, right=False)

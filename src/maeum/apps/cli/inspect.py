@@ -52,7 +52,9 @@ def demo(folder: str, overwrite: bool, as_json: bool) -> None:
 
 
 @click.command(
-    help=say("모델 폴더가 무엇인지 설명하고 손상이 없는지 확인합니다.", "What a model folder is; verifies its checksums."),
+    help=say(
+        "모델 폴더가 무엇인지 설명하고 손상이 없는지 확인합니다.", "What a model folder is; verifies its checksums."
+    ),
     epilog=examples("maeum info runs/first"),
 )
 @click.argument("model", metavar="MODEL")
@@ -85,7 +87,10 @@ def info(model: str, as_json: bool) -> None:
         (say("모델", "model"), f"{about['kind']} ({about['made_by']})"),
         (say("과제", "task"), f"{about['task']} ({about['task_kind']}, {len(about['labels'])} labels)"),
         (say("라벨", "labels"), ", ".join(about["labels"])),
-        (say("학습 데이터", "training data"), f"{about['train'].get('source', '?')}, {about['train'].get('rows', '?')} rows"),
+        (
+            say("학습 데이터", "training data"),
+            f"{about['train'].get('source', '?')}, {about['train'].get('rows', '?')} rows",
+        ),
         (say("글 준비", "text preparation"), about["text_preparation"]),
         (say("기준값", "thresholds"), f"{analyzer.thresholds.objective}; {analyzer.thresholds.tuned_on or '–'}"),
         (say("크기", "size"), f"{size / 1e6:.1f} MB"),
@@ -96,7 +101,10 @@ def info(model: str, as_json: bool) -> None:
 
 
 @click.command(
-    help=say("이 컴퓨터가 준비되었는지 봅니다: 버전, 추가 기능, 글자 설정, 디스크.", "Versions, extras, encodings, disk: whether this machine is ready."),
+    help=say(
+        "이 컴퓨터가 준비되었는지 봅니다: 버전, 추가 기능, 글자 설정, 디스크.",
+        "Versions, extras, encodings, disk: whether this machine is ready.",
+    ),
     epilog=examples("maeum doctor", "maeum doctor --json"),
 )
 @json_option
@@ -121,8 +129,21 @@ def _checks() -> list[dict[str, Any]]:
         found.append({"name": name, "value": str(value), "ok": ok, "do": do if not ok or do else ""})
 
     add("maeum", importlib.metadata.version("maeum"))
-    add("Python", platform.python_version(), sys.version_info >= (3, 11), say("3.11 이상이 필요합니다", "3.11 or newer"))
-    for package in ("numpy", "scipy", "scikit-learn", "safetensors", "click", "tqdm", "emoji", "arro3-io", "python-calamine", "xlsxwriter"):
+    add(
+        "Python", platform.python_version(), sys.version_info >= (3, 11), say("3.11 이상이 필요합니다", "3.11 or newer")
+    )
+    for package in (
+        "numpy",
+        "scipy",
+        "scikit-learn",
+        "safetensors",
+        "click",
+        "tqdm",
+        "emoji",
+        "arro3-io",
+        "python-calamine",
+        "xlsxwriter",
+    ):
         try:
             add(package, importlib.metadata.version(package))
         except importlib.metadata.PackageNotFoundError:
@@ -130,18 +151,36 @@ def _checks() -> list[dict[str, Any]]:
     for module in ("torch", "pandas"):
         there = importlib.util.find_spec(module) is not None
         hint = "" if there else install_command(EXTRA_OF[module])
-        add(say(f"추가 기능: {module}", f"extra: {module}"), say("있음", "installed") if there else say("없음(선택)", "absent (optional)"), True, hint)
-    add(say("CPU 코어", "CPU cores"), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+        add(
+            say(f"추가 기능: {module}", f"extra: {module}"),
+            say("있음", "installed") if there else say("없음(선택)", "absent (optional)"),
+            True,
+            hint,
+        )
+    add(
+        say("CPU 코어", "CPU cores"),
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+    )
     add(say("언어", "language"), language())
     add(say("콘솔 글자", "console encoding"), sys.stdout.encoding)
     add(say("로캘", "locale"), ".".join(str(part) for part in locale.getlocale()))
     free = shutil.disk_usage(Path.cwd()).free
-    add(say("디스크 여유", "free disk"), f"{free / 1e9:.1f} GB", free > 1e9, say("1 GB 이상 비우세요", "free at least 1 GB"))
+    add(
+        say("디스크 여유", "free disk"),
+        f"{free / 1e9:.1f} GB",
+        free > 1e9,
+        say("1 GB 이상 비우세요", "free at least 1 GB"),
+    )
     try:
         probe = Path.cwd() / f".maeum-doctor-{os.getpid()}"
         probe.write_text("가", encoding="utf-8")
         probe.unlink()
         add(say("현재 폴더에 쓰기", "writing here"), Path.cwd())
     except OSError as error:
-        add(say("현재 폴더에 쓰기", "writing here"), error, False, say("다른 폴더에서 실행하세요", "run in another folder"))
+        add(
+            say("현재 폴더에 쓰기", "writing here"),
+            error,
+            False,
+            say("다른 폴더에서 실행하세요", "run in another folder"),
+        )
     return found

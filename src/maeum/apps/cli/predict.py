@@ -51,7 +51,13 @@ OUTPUT_FORMATS = ("jsonl", "csv", "tsv", "xlsx", "parquet", "nikl-ea")
 )
 @task_option
 @data_options
-@click.option("--batch-size", type=click.IntRange(1), default=512, show_default=True, help=say("한 번에 처리할 글 수", "Texts per step."))
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    default=512,
+    show_default=True,
+    help=say("한 번에 처리할 글 수", "Texts per step."),
+)
 @overwrite_option
 @json_option
 @quiet_option
@@ -64,8 +70,7 @@ def predict(model: str, input: str, output: str, output_format: str | None, **wo
     analyzer = load_model(model, task=words["task"])
     output_format = output_format or _format_of(output)
     reading = {
-        name: words[name]
-        for name in ("format", "text_column", "label_column", "target_column", "encoding", "on_error")
+        name: words[name] for name in ("format", "text_column", "label_column", "target_column", "encoding", "on_error")
     }
     if output == "-" or input == "-":
         if output_format != "jsonl":
@@ -101,14 +106,24 @@ def predict(model: str, input: str, output: str, output_format: str | None, **wo
         )
     skipped = sum(1 for _ in rejects.open(encoding="utf-8")) if rejects is not None and rejects.exists() else 0
     if words["as_json"]:
-        emit({"output": output, "rows": result.rows, "resumed": result.resumed, "skipped": skipped, "seconds": result.seconds})
+        emit(
+            {
+                "output": output,
+                "rows": result.rows,
+                "resumed": result.resumed,
+                "skipped": skipped,
+                "seconds": result.seconds,
+            }
+        )
     elif not words["quiet"]:
         click.echo(_sentence(result, output, skipped, rejects), err=True)
 
 
 def _sentence(result: Any, output: str, skipped: int, rejects: Path | None) -> str:
     if result.complete_before:
-        return say(f"{output}: 이미 끝난 작업입니다({result.rows}행).", f"{output}: already complete ({result.rows} rows)")
+        return say(
+            f"{output}: 이미 끝난 작업입니다({result.rows}행).", f"{output}: already complete ({result.rows} rows)"
+        )
     rate = (result.rows - result.resumed) / max(result.seconds, 1e-9)
     line = say(
         f"{output}: {result.rows}행, {result.seconds:.1f}초(초당 {rate:,.0f}행)",

@@ -12,11 +12,15 @@ from maeum.apps.cli._options import examples, json_option
 
 
 @click.command(
-    help=say("DIR 아래의 모든 모델 폴더를 점수순 표 하나로 봅니다.", "All model folders under DIR as one table, best first."),
+    help=say(
+        "DIR 아래의 모든 모델 폴더를 점수순 표 하나로 봅니다.", "All model folders under DIR as one table, best first."
+    ),
     epilog=examples("maeum runs runs", "maeum runs runs --sort macro_f1 --csv runs.csv"),
 )
 @click.argument("folder", metavar="DIR")
-@click.option("--sort", default="micro_f1", show_default=True, metavar="METRIC", help=say("정렬할 점수", "Metric to sort by."))
+@click.option(
+    "--sort", default="micro_f1", show_default=True, metavar="METRIC", help=say("정렬할 점수", "Metric to sort by.")
+)
 @click.option("--csv", "csv_path", metavar="FILE", help=say("CSV로도 씁니다.", "Also write a CSV."))
 @click.option("--markdown", is_flag=True, help=say("Markdown 표로 출력합니다.", "Print a Markdown table."))
 @json_option

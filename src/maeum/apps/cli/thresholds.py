@@ -33,12 +33,37 @@ if TYPE_CHECKING:
 )
 @click.argument("model", metavar="MODEL")
 @click.argument("data", metavar="[DATA]", required=False)
-@click.option("--objective", metavar="O", help=say("micro-f1, macro-f1, accuracy(TP+TN), precision>=0.9", "micro-f1, macro-f1, accuracy (TP+TN), precision>=0.9."))
+@click.option(
+    "--objective",
+    metavar="O",
+    help=say(
+        "micro-f1, macro-f1, accuracy(TP+TN), precision>=0.9", "micro-f1, macro-f1, accuracy (TP+TN), precision>=0.9."
+    ),
+)
 @click.option("--set", "values", metavar="joy=0.331,…", help=say("기준값을 직접 정합니다.", "Set thresholds by hand."))
-@click.option("--table", metavar="FILE", help=say("0.0%~99.9%의 TP+TN 표를 CSV로 씁니다.", "Write TP+TN at 0.0%–99.9% as CSV."))
-@click.option("--shrinkage", type=click.FloatRange(0), default=0.0, show_default=True, help=say("드문 라벨을 공통 기준값 쪽으로 당기는 세기", "Pulls rare labels to the common threshold."))
-@click.option("--empty", type=click.Choice(["auto", "none", "argmax"]), default="auto", show_default=True, help=say("아무 라벨도 넘지 못하면", "When no label passes."))
-@click.option("-o", "--output", metavar="FILE", help=say("기준값을 쓸 JSON(예측 파일일 때)", "Write the thresholds here (for predictions files)."))
+@click.option(
+    "--table", metavar="FILE", help=say("0.0%~99.9%의 TP+TN 표를 CSV로 씁니다.", "Write TP+TN at 0.0%–99.9% as CSV.")
+)
+@click.option(
+    "--shrinkage",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    help=say("드문 라벨을 공통 기준값 쪽으로 당기는 세기", "Pulls rare labels to the common threshold."),
+)
+@click.option(
+    "--empty",
+    type=click.Choice(["auto", "none", "argmax"]),
+    default="auto",
+    show_default=True,
+    help=say("아무 라벨도 넘지 못하면", "When no label passes."),
+)
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help=say("기준값을 쓸 JSON(예측 파일일 때)", "Write the thresholds here (for predictions files)."),
+)
 @task_option
 @data_options
 @json_option
@@ -90,7 +115,9 @@ def _scored(model: str, data: str | None, words: dict[str, Any]) -> Scored:
     if data is not None:
         return score(model, data, words)[0]
     if not Path(model).is_dir():
-        raise UsageError("예측 파일에는 정답이 든 DATA가 필요합니다.", "a predictions file needs DATA with the gold labels")
+        raise UsageError(
+            "예측 파일에는 정답이 든 DATA가 필요합니다.", "a predictions file needs DATA with the gold labels"
+        )
     analyzer = load_model(model)
     oof = OutOfFold.load(Path(model), analyzer.task)
     rows = Dataset(
@@ -141,7 +168,9 @@ def _show(rule: Thresholds, scored: Scored | None) -> None:
     if scored is not None:
         right = (rule.decide(scored.proba) == scored.data.y).sum(0)
     if rule.is_argmax:
-        click.echo(say("가장 높은 라벨 하나를 고르는 과제라 기준값이 없습니다.", "this task picks the most probable label"))
+        click.echo(
+            say("가장 높은 라벨 하나를 고르는 과제라 기준값이 없습니다.", "this task picks the most probable label")
+        )
     else:
         heads = [say("라벨", "label"), say("기준값", "threshold"), say("90% 구간", "90% interval"), "TP+TN"]
         rows = [

@@ -39,19 +39,27 @@ training_options = stack(
     click.option(
         "--keep",
         type=click.Choice(["mean", "best", "refit"]),
-        help=say("겹 모델의 평균·최고·전체 재학습 가운데 무엇으로 답할지", "Answer with the folds' mean, the best, or a refit."),
+        help=say(
+            "겹 모델의 평균·최고·전체 재학습 가운데 무엇으로 답할지",
+            "Answer with the folds' mean, the best, or a refit.",
+        ),
     ),
     click.option(
         "--objective",
         metavar="O",
-        help=say("기준값의 목표: micro-f1, macro-f1, accuracy, precision>=0.9", "Thresholds: micro-f1, macro-f1, accuracy, precision>=0.9."),
+        help=say(
+            "기준값의 목표: micro-f1, macro-f1, accuracy, precision>=0.9",
+            "Thresholds: micro-f1, macro-f1, accuracy, precision>=0.9.",
+        ),
     ),
     click.option(
         "--empty",
         type=click.Choice(["auto", "none", "argmax"]),
         default="auto",
         show_default=True,
-        help=say("아무 라벨도 넘지 못하면: 없음으로 두거나 가장 높은 것", "When no label passes: none, or the most probable."),
+        help=say(
+            "아무 라벨도 넘지 못하면: 없음으로 두거나 가장 높은 것", "When no label passes: none, or the most probable."
+        ),
     ),
     click.option(
         "--shrinkage",
@@ -60,12 +68,22 @@ training_options = stack(
         help=say("드문 라벨의 기준값을 공통값 쪽으로 당기는 세기", "Pulls rare labels' thresholds to the common one."),
     ),
     click.option(
-        "--clean", default="default", show_default=True, metavar="RECIPE", help=say("글 준비 방식", "Text preparation recipe.")
+        "--clean",
+        default="default",
+        show_default=True,
+        metavar="RECIPE",
+        help=say("글 준비 방식", "Text preparation recipe."),
     ),
-    click.option("--no-calibration", is_flag=True, help=say("확률 보정을 하지 않습니다.", "Leave probabilities uncalibrated.")),
+    click.option(
+        "--no-calibration", is_flag=True, help=say("확률 보정을 하지 않습니다.", "Leave probabilities uncalibrated.")
+    ),
     click.option("--seed", type=int, default=42, show_default=True, help=say("난수 씨앗", "Random seed.")),
     click.option(
-        "--split-seed", type=int, default=42, show_default=True, help=say("데이터를 나누는 씨앗", "Seed of hold-out and folds.")
+        "--split-seed",
+        type=int,
+        default=42,
+        show_default=True,
+        help=say("데이터를 나누는 씨앗", "Seed of hold-out and folds."),
     ),
 )
 
@@ -86,7 +104,9 @@ training_options = stack(
 @task_option
 @data_options
 @training_options
-@click.option("--config", metavar="run.toml", help=say("설정 파일(명령행이 이깁니다)", "Settings file; the command line wins."))
+@click.option(
+    "--config", metavar="run.toml", help=say("설정 파일(명령행이 이깁니다)", "Settings file; the command line wins.")
+)
 @overwrite_option
 @json_option
 @quiet_option
@@ -116,7 +136,12 @@ def train(ctx: click.Context, /, data: str, output: str, **words: Any) -> None:
     for note in result.report.notes:
         click.echo(say("알림: ", "note: ") + note, err=True)
     click.echo(result.report.summary())
-    click.echo(say(f"\n모델 폴더: {output}   보고서: {output}/report.html", f"\nmodel folder: {output}   report: {output}/report.html"))
+    click.echo(
+        say(
+            f"\n모델 폴더: {output}   보고서: {output}/report.html",
+            f"\nmodel folder: {output}   report: {output}/report.html",
+        )
+    )
 
 
 def _settings(words: dict[str, Any], cls: Any) -> Any:

@@ -107,17 +107,17 @@ def _fit_label(y: Floats, p: Floats, fold: NDArray[Any]) -> tuple[float, float, 
     unseen = np.empty_like(p)
     for number in np.unique(fold):
         held = fold == number
-        slope, offset = _platt(score[~held], y[~held])
+        slope, offset = platt(score[~held], y[~held])
         unseen[held] = _sigmoid(slope * score[held] + offset)
     after = float(metrics.ece(y[:, None], unseen[:, None])[0])
-    slope, offset = _platt(score, y)
+    slope, offset = platt(score, y)
     if after >= before or slope <= 0:
         return 1.0, 0.0, before, before
     return slope, offset, before, after
 
 
-def _platt(score: Floats, y: Floats, *, steps: int = 30) -> tuple[float, float]:
-    """Slope and offset of Platt (1999) by damped Newton steps (Lin, Lin & Weng 2007), with his smoothed targets."""
+def platt(score: Floats, y: Floats, *, steps: int = 30) -> tuple[float, float]:
+    """Slope and offset of σ(slope · score + offset) for ``score`` and ``y`` (n,): Platt (1999) by damped Newton steps (Lin, Lin & Weng 2007), with his smoothed targets."""
     positives = y.sum()
     target = np.where(y > 0, (positives + 1) / (positives + 2), 1 / (len(y) - positives + 2))
     features = np.stack([score, np.ones_like(score)], axis=1)

@@ -2,9 +2,9 @@
 
 It needs no download and no GPU, trains in seconds, and is the baseline in every table.
 
-1. n-grams of characters, across word boundaries, with the target's own where the task has one (``ngrams``).
-2. (1 + log tf) · idf, rows of length 1; ridge regression of all labels (``ridge``). With few labels a second view
-   scales features by naive-Bayes ratios, and the two are averaged.
+1. n-grams of characters across word boundaries, and of jamo, with the target's own where the task has one (``ngrams``).
+2. (1 + log tf) · idf, rows of length 1; ridge regression of all labels (``solvers``). With few labels, logistic
+   regression instead, on plain and on naive-Bayes-scaled features, averaged.
 3. With three labels or more, a second ridge over the out-of-fold scores of all labels; probabilities (``stacking``).
 
 Leakage, stated: vocabulary and document frequencies (label-free) come from all training rows and are shared by the folds.
@@ -30,8 +30,8 @@ from maeum.data import Input
 from maeum.errors import NotFitted, UsageError
 from maeum.models.base import Labels, Proba, check_inputs
 from maeum.models.ngrams import NgramConfig, chunks, count_ngrams
-from maeum.models.ridge import FirstStage, RidgeConfig, SparseProduct, solve_dense, solve_iterative
-from maeum.models.stacking import StackConfig, State, fit_second, fit_temperature, fourier_features, platt
+from maeum.models.solvers import FirstStage, SolverConfig, solve_logistic, solve_ridge
+from maeum.models.stacking import StackConfig, State, fit_second, fit_sigmoids, fit_temperature, fourier_features
 from maeum.task import Task
 
 F32 = npt.NDArray[np.float32]
@@ -45,9 +45,9 @@ class LinearConfig:
     ngrams: NgramConfig = field(default_factory=NgramConfig)
     min_df: int = 2
     """Texts an n-gram must occur in to count."""
-    ridge: RidgeConfig = field(default_factory=RidgeConfig)
-    nb_labels: int = 8
-    """With at most so many labels the naive-Bayes view is added."""
+    solver: SolverConfig = field(default_factory=SolverConfig)
+    few_labels: int = 8
+    """With at most so many labels, logistic regression on plain and on naive-Bayes-scaled features, averaged; with more, ridge."""
     stack: StackConfig = field(default_factory=StackConfig)
     folds: int = 5
     """Folds of ``fit``, for the second stage and the calibration."""
@@ -57,7 +57,7 @@ class LinearConfig:
         """The configuration of an ``asdict`` that went through JSON."""
         parts = {
             "ngrams": NgramConfig.from_json(data["ngrams"]),
-            "ridge": RidgeConfig(**data["ridge"]),
+            "solver": SolverConfig(**data["solver"]),
             "stack": StackConfig(**data["stack"]),
         }
         return cls(**{**data, **parts})
@@ -138,11 +138,9 @@ class LinearClassifier:
 
     def _first(self, x: sparse.csr_matrix, y: F32, folds: I32, pool: ThreadPoolExecutor) -> list[FirstStage]:
         config = self.config
-        if y.shape[1] <= config.nb_labels:
-            return [solve_iterative(x, y, folds, config.ridge, nb, pool) for nb in (False, True)]
-        if x.shape[0] <= config.ridge.dense_rows:
-            return [solve_dense(x, y, folds, config.ridge, pool)]
-        return [solve_iterative(x, y, folds, config.ridge, False, pool)]
+        if y.shape[1] <= config.few_labels:
+            return [solve_logistic(x, y, folds, config.solver, nb, pool) for nb in (False, True)]
+        return [solve_ridge(x, y, folds, config.solver, False, pool)]
 
     def _keep_weights(self, views: list[FirstStage]) -> None:
         """Weights as float16 times a scale per column; prediction uses the same rounded numbers before and after saving."""
@@ -169,7 +167,7 @@ class LinearClassifier:
             top = _average(z, k)
         state["top_mean"], state["top_sd"] = top.mean(0), _spread(top)
         unit = ((top - state["top_mean"]) / state["top_sd"]).astype(np.float64)
-        a, b = platt(unit, solved.astype(np.float64))
+        a, b = fit_sigmoids(unit, solved.astype(np.float64))
         if self.task.kind == "multiclass" and k >= 3:
             t, bias = fit_temperature(a * unit + b, y.astype(np.float64))
             a, b = t * a, t * b + bias

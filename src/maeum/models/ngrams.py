@@ -41,7 +41,7 @@ class NgramConfig:
     """What is counted. Every field is JSON-serialisable (tuples come back from JSON as lists: see ``from_json``)."""
 
     orders: tuple[int, ...] = (1, 2, 3, 4)  # orders of the character n-grams, across word boundaries
-    jamo_orders: tuple[int, ...] = ()  # orders of the n-grams over decomposed Hangul (see decompose)
+    jamo_orders: tuple[int, ...] = (4, 6)  # orders of the n-grams over decomposed Hangul (see decompose)
     bits: int = 22  # 2**bits hash buckets
     window: int = 10  # characters of context on each side of a target
     chunk_chars: int = 1 << 16  # characters worked on at a time: bounds memory and keeps arrays in cache
@@ -49,7 +49,7 @@ class NgramConfig:
     @staticmethod
     def from_json(data: dict[str, Any]) -> NgramConfig:
         """The configuration of a ``dataclasses.asdict`` that went through JSON."""
-        lists = {k: tuple(data[k]) for k in ("orders", "jamo_orders") if k in data}
+        lists: dict[str, Any] = {k: tuple(data[k]) for k in ("orders", "jamo_orders") if k in data}
         return NgramConfig(**{**data, **lists})
 
 
@@ -175,7 +175,8 @@ def _blocks(cp: U32, seg: I32, salts: U64, orders: tuple[int, ...], chunk: int) 
         c, g = cp[lo : lo + chunk + ahead], seg[lo : lo + chunk + ahead]
         last = np.flatnonzero(g[1:] != g[:-1])
         ends = np.append(last + 1, len(g)).astype(np.int32)
-        same = np.repeat(ends, np.diff(ends, prepend=0)) - np.arange(len(g), dtype=np.int32)
+        length = np.diff(ends, prepend=np.int32(0))
+        same = (np.repeat(ends, length) - np.arange(len(g), dtype=np.int32)).astype(np.int32)
         for start, h in _hashes(c, salts[g] if salted else np.uint64(0), orders, same, chunk):
             yield g[start], h
 

@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy import linalg, optimize
-from scipy.special import expit, log_softmax, logit
+from scipy.special import log_softmax
+
+from maeum.calibration import platt
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -66,30 +68,18 @@ def fit_second(z: F32, y: F32, folds: I32, c: StackConfig, state: State) -> F32:
     return out + base
 
 
-def platt(s: F64, y: F64, steps: int = 50) -> tuple[F64, F64]:
-    """Slopes and offsets (k,) of sigmoid(a s + b), Newton's method with Platt's smoothed targets (Platt 1999).
+def fit_sigmoids(scores: F64, y: F64) -> tuple[F64, F64]:
+    """Slopes and offsets (k,) of a sigmoid per label (Platt 1999) for scores and labels (n, k).
 
-    The slope is never negative, and it is pulled a little to 0, so a label with one example stays finite.
+    A label whose scores run against it (slope below 0) gets its share of positives as a constant probability.
     """
-    pos = y.sum(0)
-    neg = len(y) - pos
-    t = np.where(y > 0, (pos + 1) / (pos + 2), 1 / (neg + 2))
-    prior = t.mean(0)
-    a, b = np.zeros(s.shape[1]), logit(prior)
-    pull = 0.1
-    for _ in range(steps):
-        p = expit(a * s + b)
-        w = np.maximum(p * (1 - p), 1e-9)
-        ga, gb = ((p - t) * s).sum(0) + pull * a, (p - t).sum(0)
-        haa, hab, hbb = (w * s * s).sum(0) + pull, (w * s).sum(0), w.sum(0) + 1e-9
-        det = np.maximum(haa * hbb - hab * hab, 1e-12)
-        da, db = (hbb * ga - hab * gb) / det, (haa * gb - hab * ga) / det
-        size = np.maximum(1, np.maximum(np.abs(da), np.abs(db)) / 2)  # a damped step cannot run away
-        a, b = a - da / size, b - db / size
-        if max(np.abs(da).max(initial=0), np.abs(db).max(initial=0)) < 1e-7:
-            break
-    flat = a < 0
-    return np.where(flat, 0.0, a), np.where(flat, logit(prior), b)
+    k = scores.shape[1]
+    slope, offset = np.zeros(k), np.zeros(k)
+    for column in range(k):
+        slope[column], offset[column] = platt(scores[:, column], y[:, column])
+    positives = y.sum(0)
+    constant = np.log((positives + 1) / (len(y) - positives + 1))
+    return np.where(slope > 0, slope, 0.0), np.where(slope > 0, offset, constant)
 
 
 def fit_temperature(z: F64, y: F64) -> tuple[float, F64]:

@@ -1,6 +1,6 @@
 """Seed 000's simulation table (TP+TN of 8 labels at 0.0% … 99.9%) against a vectorised numpy grid, in the same run.
 
-    python benchmarks/thresholds.py
+python benchmarks/thresholds.py
 """
 
 from __future__ import annotations

@@ -51,7 +51,9 @@ def _english(monkeypatch: pytest.MonkeyPatch):
 @pytest.fixture
 def three() -> Task:
     """A small multilabel task."""
-    return Task("three", "multilabel", (Label("기쁨", en="joy"), Label("분노", en="anger"), Label("슬픔", en="sadness")))
+    return Task(
+        "three", "multilabel", (Label("기쁨", en="joy"), Label("분노", en="anger"), Label("슬픔", en="sadness"))
+    )
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ def atomic_text(path: Path, *, encoding: str = "utf-8", newline: str | None = "\
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     temporary = Path(name)
     try:
-        with open(handle, "w", encoding=encoding, newline=newline, errors="surrogatepass") as file:
+        with os.fdopen(handle, "w", encoding=encoding, newline=newline, errors="surrogatepass") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

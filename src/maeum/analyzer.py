@@ -23,7 +23,6 @@ from maeum.task import Task
 from maeum.text import TextPrep
 from maeum.thresholds import Thresholds
 
-
 T = TypeVar("T")
 
 

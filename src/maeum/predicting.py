@@ -108,7 +108,7 @@ def predict_file(
     resumed = int(state["rows"])
     rows = resumed
     output.parent.mkdir(parents=True, exist_ok=True)
-    with open(files.partial, "r+" if resumed else "w", encoding="utf-8", newline="\n") as file:
+    with files.partial.open("r+" if resumed else "w", encoding="utf-8", newline="\n") as file:
         file.truncate(int(state["bytes"]))
         file.seek(0, os.SEEK_END)
         saved = time.perf_counter()

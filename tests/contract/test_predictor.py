@@ -18,7 +18,7 @@ MULTI = Task("multi", "multilabel", (Label("기쁨"), Label("슬픔"), Label("�
 SINGLE = Task("single", "multiclass", (Label("부정"), Label("긍정")))
 
 WORDS = {0: "기쁘고 행복한 하루", 1: "슬퍼서 눈물이 난다", 2: "화가 나서 못 참겠다"}
-FILLER = "오늘 회사 친구 점심 날씨 영화 버스 커피 저녁 가족 주말 전화".split()
+FILLER = ["오늘", "회사", "친구", "점심", "날씨", "영화", "버스", "커피", "저녁", "가족", "주말", "전화"]
 
 
 def rows(task: Task, n: int = 90) -> tuple[list[Input], np.ndarray]:
@@ -55,7 +55,11 @@ def fitted_linear(task: Task) -> Predictor:
 KINDS: dict[str, Callable[[Task], Predictor]] = {"linear": fitted_linear, "mean": mean}
 
 
-@pytest.fixture(scope="module", params=[(kind, task) for kind in KINDS for task in (MULTI, SINGLE)], ids=lambda p: f"{p[0]}-{p[1].name}")
+@pytest.fixture(
+    scope="module",
+    params=[(kind, task) for kind in KINDS for task in (MULTI, SINGLE)],
+    ids=lambda p: f"{p[0]}-{p[1].name}",
+)
 def model(request) -> Predictor:
     kind, task = request.param
     return KINDS[kind](task)

@@ -115,7 +115,11 @@ def test_seed_000_second_half_from_its_own_prediction_file(run):
     data = package.read("sample:nikl-ea")
     analyzer = package.load(run / "model")
     percent = [
-        {"text": e.text, "target": e.target.form, **{k: round(float(p) * 100, 2) for k, p in zip(KEYS, row, strict=True)}}
+        {
+            "text": e.text,
+            "target": e.target.form,
+            **{k: round(float(p) * 100, 2) for k, p in zip(KEYS, row, strict=True)},
+        }
         for e, row in zip(data, analyzer.predict_proba(data), strict=True)
     ]
     (run / "dev_predict.json").write_text(json.dumps(percent, ensure_ascii=False), encoding="utf-8")
@@ -177,7 +181,9 @@ def test_other_tables_read_back(run, suffix):
 
 
 def test_a_cp949_console_never_raises(run):
-    (run / "emoji.txt").write_text("최고예요👍🏽 ♥ ㅋㅋㅋ\n정말 싫다 😡☹\n\U0001f468\u200d\U0001f469\u200d\U0001f467 가족\n", "utf-8")
+    (run / "emoji.txt").write_text(
+        "최고예요👍🏽 ♥ ㅋㅋㅋ\n정말 싫다 😡☹\n\U0001f468\u200d\U0001f469\u200d\U0001f467 가족\n", "utf-8"
+    )
     done = maeum("predict", "model", "emoji.txt", "-o", "-", cwd=run, PYTHONIOENCODING="cp949")
     assert done.returncode == 0, done.stderr
     again = subprocess.run(
@@ -213,7 +219,9 @@ def test_folds_answer_together_and_each_is_a_model(run):
     texts = ["정말 놀랐어", "너무 슬퍼서 눈물이 나"]
     together = package.load(run / "folds").predict_proba(texts)
     each = [package.load(run / "folds" / "folds" / str(i)) for i in range(3)]
-    mean = np.mean([fold.predictor.predict_proba([fold.prep.prepare_input(package.Input(t)) for t in texts]) for fold in each], 0)
+    mean = np.mean(
+        [fold.predictor.predict_proba([fold.prep.prepare_input(package.Input(t)) for t in texts]) for fold in each], 0
+    )
     assert together == pytest.approx(each[0].calibration.apply(mean.astype(np.float32)), abs=1e-5)
     ok("evaluate", "folds/folds/1", "sample:aihub", cwd=run)
     ok("train", "sample:aihub", "--folds", "3", "--keep", "best", "--valid", "0.2", "-o", "best", cwd=run)
@@ -334,7 +342,18 @@ def test_demo_info_doctor_help(run):
     assert {"nikl-ea.jsonl", "aihub.csv", "fashion.jsonl"} <= {path.name for path in (run / "demo").iterdir()}
     assert maeum("demo", "demo", cwd=run).returncode == 1
     assert json.loads(ok("doctor", "--json", cwd=run).stdout)["ok"] is True
-    for command in ("train", "evaluate", "predict", "thresholds", "convert", "runs", "demo", "info", "doctor", "analyze"):
+    for command in (
+        "train",
+        "evaluate",
+        "predict",
+        "thresholds",
+        "convert",
+        "runs",
+        "demo",
+        "info",
+        "doctor",
+        "analyze",
+    ):
         assert "maeum " + command in ok(command, "--help", cwd=run).stdout
 
 

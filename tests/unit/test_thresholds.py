@@ -33,10 +33,10 @@ def test_per_label_optimum_equals_brute_force(three, rng, objective):
         for label in range(3):
             cuts = np.append(np.unique(proba[:, label]), 2.0)
 
-            def score(pred, label=label):
+            def score(pred, gold=y[:, label]):
                 if objective == "accuracy":
-                    return int((pred == y[:, label]).sum())
-                return float(counts(y[:, [label]], pred[:, None]).f1[0])
+                    return int((pred == gold).sum())
+                return float(counts(gold[:, None], pred[:, None]).f1[0])
 
             best = max(score((proba[:, label] >= cut).astype(np.uint8)) for cut in cuts)
             assert score(got[:, label]) == pytest.approx(best)

@@ -218,7 +218,7 @@ def _chunk_counts(items: Sequence[Input], config: NgramConfig, table: I32 | None
     size = 0
     for stream in streams:
         for g, h in _blocks(*stream, chunk=config.chunk_chars):
-            col = (h >> shift).astype(np.int64)
+            col: npt.NDArray[np.int32] = (h >> shift).astype(np.int32)
             base = rows[g]
             if table is not None:
                 known = table[col]

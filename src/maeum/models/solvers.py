@@ -9,6 +9,7 @@ Shapes: n rows, d features, k labels, C columns.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -48,11 +49,12 @@ class SparseProduct:
     def __init__(self, matrix: sparse.csr_matrix, pool: ThreadPoolExecutor, parts: int = 4) -> None:
         cuts = np.searchsorted(matrix.indptr, np.linspace(0, matrix.nnz, parts + 1))
         cuts[0], cuts[-1] = 0, matrix.shape[0]
-        self._parts = [matrix[a:b] for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+        self._parts = [matrix[a:b] for a, b in itertools.pairwise(cuts)]
         self._pool = pool
         self.rows = matrix.shape[0]
 
     def __call__(self, dense: F32) -> F32:
+        """The product (n, C) with a dense (d, C)."""
         return np.concatenate(list(self._pool.map(lambda part: part @ dense, self._parts)))
 
 
@@ -64,9 +66,10 @@ def _nb_scale(x: sparse.csr_matrix, xt: SparseProduct, y: F32, masks: F32) -> F3
     row length is kept at 1 so that the same penalty fits.
     """
     p, q = xt(y * masks) + np.float32(0.3), xt((1 - y) * masks) + np.float32(0.3)
-    r2 = np.square(np.log(p / p.sum(0)) - np.log(q / q.sum(0)))
+    r2: F32 = np.square(np.log(p / p.sum(0)) - np.log(q / q.sum(0)))
     energy = np.bincount(x.indices, weights=np.square(x.data), minlength=x.shape[1]) / max(x.shape[0], 1)
-    return (r2 / np.maximum(energy.astype(np.float32) @ r2, 1e-12)).astype(np.float32)
+    scaled: F32 = (r2 / np.maximum(energy.astype(np.float32) @ r2, 1e-12)).astype(np.float32)
+    return scaled
 
 
 def _conjugate_gradients(kernel: Callable[[F32], F32], y: F32, mask: F32, ridge: float, steps: int, tol: float) -> F32:
@@ -199,7 +202,7 @@ def _newton(
         total = curve.sum(0)
         g = mask * (p - y)
         lift = g.sum(0) / total
-        residual = -(back(g - curve * lift) + penalty * w)
+        residual: F32 = -(back((g - curve * lift).astype(np.float32)) + penalty * w)
         step, step_margin = np.zeros_like(w), np.zeros_like(y)
         direction = residual.copy()
         rs = np.einsum("ij,ij->j", residual, residual)

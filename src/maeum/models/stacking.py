@@ -65,7 +65,8 @@ def fit_second(z: F32, y: F32, folds: I32, c: StackConfig, state: State) -> F32:
         out[i] = phi_c[i] @ linalg.solve(gram - g + eye, right - r, assume_a="pos").astype(np.float32)
     beta = linalg.solve(gram + eye, right, assume_a="pos").astype(np.float32)
     state["beta"], state["beta0"] = beta, (base - mean @ beta).astype(np.float32)
-    return out + base
+    scores: F32 = (out + base).astype(np.float32)
+    return scores
 
 
 def fit_sigmoids(scores: F64, y: F64) -> tuple[F64, F64]:

@@ -94,8 +94,8 @@ def _data(source: str, path: Path, from_: str | None, to: str, words: dict[str, 
 
 def _predictions(source: str, path: Path, to: str, words: dict[str, Any]) -> int:
     """Predictions with their own labels, or labels decided anew by thresholds given here."""
-    from maeum.predicting import convert_predictions
     from maeum.evaluation import predictions_task
+    from maeum.predicting import convert_predictions
     from maeum.thresholds import Thresholds
 
     task = task_or_none(words["task"]) or predictions_task(source)

@@ -202,7 +202,7 @@ def _newton(
         total = curve.sum(0)
         g = mask * (p - y)
         lift = g.sum(0) / total
-        residual: F32 = -(back((g - curve * lift).astype(np.float32)) + penalty * w)
+        residual: F32 = (-back((g - curve * lift).astype(np.float32)) - penalty * w).astype(np.float32)
         step, step_margin = np.zeros_like(w), np.zeros_like(y)
         direction = residual.copy()
         rs = np.einsum("ij,ij->j", residual, residual)

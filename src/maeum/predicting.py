@@ -21,7 +21,7 @@ from maeum._files import canonical_json, pretty_json, sha256_file, sha256_text, 
 from maeum._version import __version__
 from maeum.analyzer import Analyzer, batched, score_dict
 from maeum.data import Dataset, Example, Target
-from maeum.errors import TaskMismatch, UsageError
+from maeum.errors import DataError, TaskMismatch, UsageError
 from maeum.formats import (
     PredictionRow,
     align,
@@ -92,13 +92,31 @@ def predict_file(
     Raises:
         UsageError: ``output`` exists, or another model, input or set of options was half-way into it.
     """
-    start = time.perf_counter()
     identity = {
         "model": model_fingerprint,
         "input": sha256_file(Path(source)),
         "options": sha256_text(canonical_json({**options, "maeum": __version__})),
     }
     files = _Files(output)
+    try:
+        return _predict(analyzer, files, identity, source, read, finish, batch_size, overwrite, tick)
+    except DataError:
+        files.clear()  # the same input will fail again, so there is nothing to resume
+        raise
+
+
+def _predict(
+    analyzer: Analyzer,
+    files: _Files,
+    identity: Mapping[str, str],
+    source: str,
+    read: Callable[[], Iterator[Example]],
+    finish: Callable[[Path, Path], None] | None,
+    batch_size: int,
+    overwrite: bool,
+    tick: Callable[[int], None],
+) -> Prediction:
+    start = time.perf_counter()
     if overwrite:
         files.clear()
     done = None if overwrite else files.finished(identity)
@@ -107,7 +125,7 @@ def predict_file(
     state = files.state(identity)
     resumed = int(state["rows"])
     rows = resumed
-    output.parent.mkdir(parents=True, exist_ok=True)
+    files.output.parent.mkdir(parents=True, exist_ok=True)
     with files.partial.open("r+" if resumed else "w", encoding="utf-8", newline="\n") as file:
         file.truncate(int(state["bytes"]))
         file.seek(0, os.SEEK_END)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -92,6 +93,7 @@ def run(arguments: Sequence[str]) -> int:
     debug = "--debug" in options
     if debug:
         words.remove("--debug")
+    logging.getLogger("maeum").addHandler(logging.NullHandler())  # the commands say themselves what was skipped
     try:
         result = cli.main(args=words, prog_name="maeum", standalone_mode=False)
         sys.stdout.flush()

@@ -15,6 +15,8 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from maeum._tables import display_width
+
 FONTS = '"Pretendard","Noto Sans KR","Noto Sans CJK KR","Apple SD Gothic Neo","Malgun Gothic","Nanum Gothic",sans-serif'
 
 STYLE = f"""
@@ -50,19 +52,10 @@ def escape(value: object) -> str:
     return html.escape(_CONTROL.sub("\ufffd", str(value)), quote=True)
 
 
-def columns(text: str) -> int:
-    """How many columns a terminal with a fixed-width font uses: 2 for a Hangul syllable, 0 for a combining mark."""
-    total = 0
-    for char in unicodedata.normalize("NFC", text):
-        if unicodedata.category(char) not in ("Mn", "Me", "Cf"):
-            total += 2 if unicodedata.east_asian_width(char) in "WF" else 1
-    return total
-
-
 def text_width(text: str, size: float = 10) -> float:
     """About how wide a text is drawn at a font size: wide characters are 1 em, others 0.58 em."""
-    wide = columns(text) - len(unicodedata.normalize("NFC", text))
-    return size * max(0.58 * columns(text) - 0.16 * max(wide, 0), 0.0)
+    wide = display_width(text) - len(unicodedata.normalize("NFC", text))
+    return size * max(0.58 * display_width(text) - 0.16 * max(wide, 0), 0.0)
 
 
 def shorten(text: str, width: float, size: float = 10) -> str:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from maeum import metrics, report_html
 from maeum._lang import language, say
-from maeum._svg import columns
+from maeum._tables import text_table, tidy
 from maeum.errors import FormatError, UsageError
 from maeum.task import Kind, Task
 from maeum.thresholds import Curve, Thresholds, curve
@@ -349,8 +349,8 @@ class Report:
         At most 50 labels are listed, in the order of the task.
         """
         head = f"{self.task} · {self.data} · " + say(f"{self.n:,}행", f"{self.n:,} rows")
-        lines = [_tidy(f"{self.model} · {head}" if self.model else head)]
-        lines += [f"! {_tidy(note)}" for note in self.warnings()]
+        lines = [tidy(f"{self.model} · {head}" if self.model else head)]
+        lines += [f"! {tidy(note)}" for note in self.warnings()]
         lines.append("")
         chosen = ("accuracy", *_HEADLINE) if "accuracy" in self.metrics else _HEADLINE
         rows = [
@@ -947,14 +947,9 @@ def _listed(keys: Sequence[str], most: int = 8) -> str:
     return ", ".join(keys[:most]) + (", …" if len(keys) > most else "")
 
 
-def _tidy(text: str) -> str:
-    """One line without control characters, which could drive a terminal."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", text)
-
-
 def _md(text: str) -> str:
     """Text that Markdown shows as it is, in a table too."""
-    escaped = re.sub(r"([\\|*_`\[\]])", r"\\\1", _tidy(text))
+    escaped = re.sub(r"([\\|*_`\[\]])", r"\\\1", tidy(text))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -962,20 +957,3 @@ def _md_table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, words: boo
     """Lines of a table whose first column is text and whose others are numbers or ``words``, all escaped already."""
     lines = [f"| {' | '.join(heads)} |", "|---" + ("|---" if words else "|---:") * (len(heads) - 1) + "|"]
     return lines + [f"| {' | '.join(row)} |" for row in rows]
-
-
-def text_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A plain-text table aligned by the columns a terminal uses (a Hangul syllable takes two).
-
-    The first column and every column that holds words are aligned to the left, columns of numbers to the right.
-    """
-    lined = [[_tidy(cell) for cell in row] for row in (heads, *rows)]
-    wide = [max(columns(row[index]) for row in lined) for index in range(len(heads))]
-    words = [not index or any(char.isalpha() for row in rows for char in row[index]) for index in range(len(heads))]
-    lines = []
-    for row in lined:
-        gaps = [" " * (wide[index] - columns(cell)) for index, cell in enumerate(row)]
-        lines.append(
-            "  ".join(cell + gap if left else gap + cell for cell, gap, left in zip(row, gaps, words, strict=True))
-        )
-    return "\n".join(line.rstrip() for line in lines)

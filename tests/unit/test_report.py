@@ -15,6 +15,7 @@ from sklearn import metrics as sk
 
 from maeum import _svg
 from maeum._lang import set_language
+from maeum._tables import display_width
 from maeum.errors import FormatError, UsageError
 from maeum.report import Report, compare, make_report, text_table
 from maeum.task import Kind, Label, Task, get_task
@@ -251,7 +252,7 @@ def test_summary_is_aligned_for_a_terminal_and_fits_cp949() -> None:
     assert "\x1b" not in a_report(model="\x1b[31m빨강").summary()
     table = text.split("\n\n")[2].splitlines()
     assert [line.split()[0] for line in table[1:5]] == list(report.keys)
-    assert len({_svg.columns(line) for line in table}) == 1
+    assert len({display_width(line) for line in table}) == 1
 
 
 def test_summary_of_many_labels_is_cut() -> None:
@@ -459,8 +460,8 @@ def test_a_multiclass_task_with_thresholds_has_no_confusion_matrix() -> None:
 
 
 def test_widths_and_cuts_of_text() -> None:
-    assert _svg.columns("가a") == 3
-    assert _svg.columns("\u1100\u1161") == 2  # decomposed, as macOS writes file names
+    assert display_width("가a") == 3
+    assert display_width("\u1100\u1161") == 2  # decomposed, as macOS writes file names
     assert _svg.text_width("가나", 10) == pytest.approx(20)
     assert _svg.shorten("가나다라마", 30, 10).endswith("…")
     assert _svg.shorten("가나", 30, 10) == "가나"

@@ -140,7 +140,7 @@ class LinearClassifier:
         config = self.config
         if y.shape[1] <= config.few_labels:
             return [solve_logistic(x, y, folds, config.solver, nb, pool) for nb in (False, True)]
-        return [solve_ridge(x, y, folds, config.solver, False, pool)]
+        return [solve_ridge(x, y, folds, config.solver, pool)]
 
     def _keep_weights(self, views: list[FirstStage]) -> None:
         """Weights as float16 times a scale per column; prediction uses the same rounded numbers before and after saving."""

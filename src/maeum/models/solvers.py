@@ -2,7 +2,7 @@
 
 ``solve_ridge``: regularised least squares on 0/1 targets in the dual (Rifkin & Lippert 2007) by block conjugate
 gradients. ``solve_logistic``: regularised logistic regression by Newton's method with conjugate gradients inside (Komarek & Moore
-2005), which fits few labels and many rows better. Either may scale features by naive-Bayes log-count ratios (Wang & Manning 2012).
+2005), which fits few labels and many rows better. The latter may scale features by naive-Bayes log-count ratios (Wang & Manning 2012).
 
 Shapes: n rows, d features, k labels, C columns.
 """
@@ -112,54 +112,61 @@ class FirstStage:
     scores: F32
 
 
-def solve_ridge(
-    x: sparse.csr_matrix, y: F32, folds: I32, c: SolverConfig, nb: bool, pool: ThreadPoolExecutor
-) -> FirstStage:
-    """All folds and the final model as one block system; columns are (fold, label), the final model last."""
-    n, k = y.shape
-    ids, train = _systems(folds)
-    xp, xt = SparseProduct(x, pool), SparseProduct(x.T.tocsr(), pool)
-    out = FirstStage(np.empty((x.shape[1], k), np.float32), np.empty(k, np.float32), np.empty((n, k), np.float32))
-    width = max(1, 256 // train.shape[1])
-    for lo in range(0, k, width):
-        part = slice(lo, min(lo + width, k))
-        m = part.stop - lo
-        mask = np.repeat(train, m, axis=1).astype(np.float32)
-        t = np.tile(y[:, part], (1, train.shape[1]))
-        scale = _nb_scale(x, xt, t, mask) if nb else None
+def solve_ridge(x: sparse.csr_matrix, y: F32, folds: I32, c: SolverConfig, pool: ThreadPoolExecutor) -> FirstStage:
+    """Ridge regression of ``y`` (n, k) zeros and ones on the rows of ``x`` (n, d); scores are about 0–1."""
 
-        def primal(v: F32, scale: F32 | None = scale) -> F32:
-            w = xt(v)
-            return w if scale is None else w * scale
-
-        alpha = _conjugate_gradients(lambda v: xp(primal(v)), t, mask, c.penalty, c.cg_steps, c.cg_tolerance)
-        w = primal(alpha)
+    def solve(xp: SparseProduct, xt: SparseProduct, t: F32, mask: F32) -> Solved:
+        alpha = _conjugate_gradients(lambda v: xp(xt(v)), t, mask, c.penalty, c.cg_steps, c.cg_tolerance)
+        w = xt(alpha)
         f = xp(w)
         bias = ((t - f) * mask).sum(0) / np.maximum(mask.sum(0), 1)
-        f += bias
-        out.weights[:, part], out.bias[part] = w[:, -m:], bias[-m:]
-        out.scores[:, part] = f[:, -m:]
-        for i, fold in enumerate(ids):
-            out.scores[folds == fold, part] = f[folds == fold, i * m : (i + 1) * m]
-    return out
+        return w, bias, f + bias
+
+    return _in_blocks(x, y, folds, _RIDGE_COLUMNS, solve, pool)
 
 
 def solve_logistic(
     x: sparse.csr_matrix, y: F32, folds: I32, c: SolverConfig, nb: bool, pool: ThreadPoolExecutor
 ) -> FirstStage:
-    """The same as ``solve_ridge`` with the logistic loss; scores are log odds."""
+    """Logistic regression; scores are log odds. ``nb``: on features scaled by naive-Bayes ratios."""
+
+    def solve(xp: SparseProduct, xt: SparseProduct, t: F32, mask: F32) -> Solved:
+        scale = np.sqrt(_nb_scale(x, xt, t, mask)) if nb else None
+        return _newton(xp, xt, t, mask, scale, c)
+
+    return _in_blocks(x, y, folds, _LOGISTIC_COLUMNS, solve, pool)
+
+
+Solved = tuple[F32, F32, F32]
+"""Weights (d, C), intercepts (C,), scores of all rows (n, C)."""
+_RIDGE_COLUMNS = 256
+"""Columns solved at a time, which bounds memory."""
+_LOGISTIC_COLUMNS = 24
+"""Fewer, since Newton's method holds several vectors over all features for each."""
+
+
+def _in_blocks(
+    x: sparse.csr_matrix,
+    y: F32,
+    folds: I32,
+    columns: int,
+    solve: Callable[[SparseProduct, SparseProduct, F32, F32], Solved],
+    pool: ThreadPoolExecutor,
+) -> FirstStage:
+    """All folds and the final model together, a block of labels at a time.
+
+    ``solve(x, x.T, targets, mask)`` gets a column per (fold, label), the final model's last, and the rows each may see.
+    """
     n, k = y.shape
     ids, train = _systems(folds)
     xp, xt = SparseProduct(x, pool), SparseProduct(x.T.tocsr(), pool)
     out = FirstStage(np.empty((x.shape[1], k), np.float32), np.empty(k, np.float32), np.empty((n, k), np.float32))
-    width = max(1, _LOGISTIC_COLUMNS // train.shape[1])
+    width = max(1, columns // train.shape[1])
     for low in range(0, k, width):
         part = slice(low, min(low + width, k))
         m = part.stop - low
         mask = np.repeat(train, m, axis=1).astype(np.float32)
-        t = np.tile(y[:, part], (1, train.shape[1]))
-        scale = np.sqrt(_nb_scale(x, xt, t, mask)) if nb else None
-        w, bias, f = _newton(xp, xt, t, mask, scale, c)
+        w, bias, f = solve(xp, xt, np.tile(y[:, part], (1, train.shape[1])), mask)
         out.weights[:, part], out.bias[part] = w[:, -m:], bias[-m:]
         out.scores[:, part] = f[:, -m:]
         for i, fold in enumerate(ids):
@@ -167,13 +174,7 @@ def solve_logistic(
     return out
 
 
-_LOGISTIC_COLUMNS = 24
-"""Columns solved at a time: bounds memory, since the weights of all features are held for each."""
-
-
-def _newton(
-    xp: SparseProduct, xt: SparseProduct, y: F32, mask: F32, scale: F32 | None, c: SolverConfig
-) -> tuple[F32, F32, F32]:
+def _newton(xp: SparseProduct, xt: SparseProduct, y: F32, mask: F32, scale: F32 | None, c: SolverConfig) -> Solved:
     """Weights (d, C), intercepts (C,) and log odds (n, C), one logistic regression per column on the rows of its mask.
 
     The intercept is eliminated from each Newton system, which takes away the large first eigenvalue of non-negative

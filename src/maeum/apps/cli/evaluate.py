@@ -103,4 +103,4 @@ def _taxonomy(report: Any) -> str:
         say("데이터 라벨 (F1)", "data labels (F1)"),
         say("설명", "note"),
     ]
-    return text_table(heads, rows, right=False)
+    return text_table(heads, rows)

@@ -59,7 +59,8 @@ def prediction_rows(analyzer: Analyzer, examples: Iterable[Example], *, batch_si
         proba = analyzer.predict_proba(batch)
         for example, scores, on in zip(batch, proba, analyzer.decide(proba), strict=True):
             labels = analyzer.task.decode(on)
-            yield PredictionRow(example.id, example.text, example.target, labels, score_dict(analyzer.task, scores))
+            by_key = dict(zip(analyzer.task.keys, scores.tolist(), strict=True))
+            yield PredictionRow(example.id, example.text, example.target, labels, by_key)
 
 
 def predict_file(

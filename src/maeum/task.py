@@ -87,12 +87,12 @@ class Task:
 
     # -- labels ---------------------------------------------------------------------------------------------
 
-    @property
+    @functools.cached_property
     def keys(self) -> tuple[str, ...]:
         """Label keys in column order."""
         return tuple(label.key for label in self.labels)
 
-    @property
+    @functools.cached_property
     def sentiment_keys(self) -> tuple[str, ...]:
         """Sentiment keys in column order; empty unless the task is an aspect task."""
         return tuple(label.key for label in self.sentiments)

@@ -127,6 +127,7 @@ class LinearClassifier:
         df = np.bincount(counts.indices, minlength=counts.shape[1])
         n = counts.shape[0]
         used = np.flatnonzero(df >= min(config.min_df, max(1, n // 20)))  # tiny data: keep what occurs once
+        used = used[np.argsort(-df[used], kind="stable")]  # frequent first: their weights lie together in memory
         if len(used) == 0:
             used = np.zeros(1, dtype=np.int64)  # no text at all: one dummy column
         self._state = {

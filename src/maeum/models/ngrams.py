@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from maeum.data import Input
+from maeum.data import Input, Target
 
 U64 = npt.NDArray[np.uint64]
 U32 = npt.NDArray[np.uint32]
@@ -40,26 +40,50 @@ _SPACE = 32
 class NgramConfig:
     """What is counted. Every field is JSON-serialisable (tuples come back from JSON as lists: see ``from_json``)."""
 
-    orders: tuple[int, ...] = (1, 2, 3, 4)  # orders of the character n-grams, across word boundaries
-    jamo_orders: tuple[int, ...] = (4, 6)  # orders of the n-grams over decomposed Hangul (see decompose)
+    orders: tuple[int, ...] = (1, 2, 4)  # orders of the character n-grams, across word boundaries
+    jamo_orders: tuple[int, ...] = (4,)  # orders of the n-grams over decomposed Hangul (see decompose)
     bits: int = 22  # 2**bits hash buckets
     window: int = 10  # characters of context on each side of a target
-    chunk_chars: int = 1 << 16  # characters worked on at a time: bounds memory and keeps arrays in cache
+    chunk_chars: int = 1 << 18  # characters worked on at a time: bounds memory
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> NgramConfig:
         """The configuration of a ``dataclasses.asdict`` that went through JSON."""
-        lists: dict[str, Any] = {k: tuple(data[k]) for k in ("orders", "jamo_orders") if k in data}
-        return NgramConfig(**{**data, **lists})
+        changed: dict[str, Any] = {k: tuple(data[k]) for k in ("orders", "jamo_orders") if k in data}
+        return NgramConfig(**(data | changed))
 
 
-@dataclass(frozen=True)
-class _Segment:
-    """A string to count n-grams of, for a row, in the namespace of a salt."""
+class _Segments:
+    """Strings to count n-grams of: for each its row, the text, and the salt of its namespace.
 
-    row: int
-    text: str
-    salt: int
+    An aspect adds its key, and every n-gram of the text joined with the key: shared weights plus weights of this aspect
+    (feature augmentation, Daumé 2007).
+    """
+
+    def __init__(self, items: Sequence[Input], window: int) -> None:
+        self.rows: list[int] = []
+        self.texts: list[str] = []
+        self.salts: list[int] = []
+        for row, item in enumerate(items):
+            self._add(row, item.text, 0)
+            if item.target is not None:
+                self._add_target(row, item.text, item.target, window)
+            if item.aspect is not None:
+                self._add(row, item.aspect, _ASPECT)
+                self._add(row, item.text, _salt("aspect-text", item.aspect))
+
+    def _add(self, row: int, text: str, salt: int) -> None:
+        self.rows.append(row)
+        self.texts.append(text)
+        self.salts.append(salt)
+
+    def _add_target(self, row: int, text: str, target: Target, window: int) -> None:
+        """The span itself, and ``window`` characters on each side, so that two targets of a sentence differ."""
+        begin = min(max(target.begin, 0), len(text))
+        end = min(max(target.end, begin), len(text))
+        self._add(row, text[begin:end], _TARGET)
+        self._add(row, text[max(begin - window, 0) : begin], _LEFT)
+        self._add(row, text[end : end + window], _RIGHT)
 
 
 def _salt(kind: str, key: str = "") -> int:
@@ -73,27 +97,6 @@ def _salt(kind: str, key: str = "") -> int:
 _TARGET, _LEFT, _RIGHT, _ASPECT = (_salt(k) for k in ("target", "left", "right", "aspect"))
 
 
-def _segments(row: int, item: Input, window: int) -> Iterator[_Segment]:
-    """The strings of one input: its text, and when there is a target or an aspect their own namespaces.
-
-    Target: the span itself, and ``window`` characters to its left and to its right, so that two targets
-    of one sentence get different features. Aspect: the key, and every n-gram of the text conjoined with
-    the key (the feature-augmentation trick of Daume 2007: shared weights plus weights of this aspect).
-    """
-    text = item.text
-    yield _Segment(row, text, 0)
-    target = item.target
-    if target is not None:
-        begin = min(max(int(target.begin), 0), len(text))
-        end = min(max(int(target.end), begin), len(text))
-        yield _Segment(row, text[begin:end], _TARGET)
-        yield _Segment(row, text[max(begin - window, 0) : begin], _LEFT)
-        yield _Segment(row, text[end : end + window], _RIGHT)
-    if item.aspect is not None:
-        yield _Segment(row, item.aspect, _ASPECT)
-        yield _Segment(row, text, _salt("aspect-text", item.aspect))
-
-
 def _mix(x: U64) -> U64:
     """splitmix64's finaliser, in place: spreads small integers over 64 bits."""
     x ^= x >> np.uint64(30)
@@ -104,13 +107,12 @@ def _mix(x: U64) -> U64:
     return x
 
 
-def _stream(segments: Sequence[_Segment]) -> tuple[U32, I32]:
+def _stream(texts: list[str]) -> tuple[U32, I32]:
     """Code points of all segments, each as `` text ``, and the segment index of every code point.
 
     ASCII capitals are lowered and runs of white space become one space, so a space is the word-boundary
     symbol inside an n-gram and the document boundary at its ends.
     """
-    texts = [s.text for s in segments]
     joined = " " + "  ".join(texts) + " "
     cp = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).copy()
     lens = np.fromiter((len(t) + 2 for t in texts), dtype=np.int64, count=len(texts))
@@ -123,120 +125,117 @@ def _stream(segments: Sequence[_Segment]) -> tuple[U32, I32]:
     return cp[keep], seg[keep]
 
 
+def _jamo_table() -> U32:
+    """Initial, vowel and final of every Hangul syllable (11172, 3), 0 for no final."""
+    s = np.arange(11172, dtype=np.uint32)
+    final = np.where(s % 28 > 0, 0x11A7 + s % 28, 0)
+    return np.stack([0x1100 + s // 588, 0x1161 + s % 588 // 28, final], axis=1).astype(np.uint32)
+
+
+_JAMO = _jamo_table()
+
+
 def decompose(cp: U32, seg: I32) -> tuple[U32, I32]:
     """Hangul syllables -> initial, vowel, final jamo (Unicode 3.12 arithmetic); other symbols unchanged."""
-    s = cp - np.uint32(0xAC00)
-    hangul = s < 11172
-    out = np.zeros((len(cp), 3), dtype=np.uint32)
-    out[:, 0] = np.where(hangul, 0x1100 + s // 588, cp)
-    out[:, 1] = np.where(hangul, 0x1161 + s % 588 // 28, 0)
-    out[:, 2] = np.where(hangul & (s % 28 > 0), 0x11A7 + s % 28, 0)
+    syllable = cp - np.uint32(0xAC00)
+    other = np.flatnonzero(syllable >= 11172)
+    syllable[other] = 0
+    out = np.take(_JAMO, syllable, axis=0)
+    out[other] = 0
+    out[other, 0] = cp[other]
     flat = out.ravel()
     used = flat != 0
     used[::3] = True  # a NUL in the text stays a symbol
     return flat[used], np.repeat(seg, 3)[used]
 
 
-def _hashes(
-    cp: U32, salt: U64 | np.uint64, orders: tuple[int, ...], same: npt.NDArray[np.int32], limit: int
-) -> Iterator[tuple[I64, U64]]:
-    """(start, hash) arrays of each order; an n-gram stays inside its segment and is not blank.
+def _buckets(
+    cp: U32, seg: I32, salt: U64 | np.uint64, config: _Plan, limit: int
+) -> Iterator[tuple[I64, npt.NDArray[np.bool_]]]:
+    """Of each order, the bucket of the n-gram at every start position, and whether there is one.
 
-    ``same[i]``: number of symbols from i to the end of its segment. ``limit``: only starts below it count.
+    An n-gram stays inside its segment and is not blank; only starts below ``limit`` are given.
     h_n(i) = h_{n-1}(i) * P + c(i+n-1) (Karp & Rabin 1987); c is mixed, so the top bits are well spread.
     """
     code = _mix((cp.astype(np.uint64) + np.uint64(1)) * _P + salt)
     blank = cp == _SPACE
     h = np.zeros(len(code), dtype=np.uint64)
-    for n in range(1, max(orders, default=0) + 1):
+    for n in range(1, max(config.orders, default=0) + 1):
         m = len(code) - n + 1
         if m <= 0:
             return
         h = h[:m]
         h *= _P
         h += code[n - 1 :]
-        if n not in orders:
+        if n not in config.orders:
             continue
         m = min(m, limit)
-        ok = same[:m] >= n
-        if n == 1:
-            ok &= ~blank[:m]
-        elif n == 2:
+        ok = ~blank[:m] if n == 1 else seg[:m] == seg[n - 1 : n - 1 + m]
+        if n == 2:
             ok &= ~(blank[:m] & blank[1 : m + 1])
-        start = np.flatnonzero(ok)
-        yield start, h[start]
+        yield (h[:m] >> config.shift).view(np.int64), ok
 
 
-def _blocks(cp: U32, seg: I32, salts: U64, orders: tuple[int, ...], chunk: int) -> Iterator[tuple[I32, U64]]:
-    """(segment, hash) arrays, ``chunk`` start positions at a time with the look-ahead of the longest order."""
-    ahead = max(orders, default=1) - 1
+@dataclass(frozen=True)
+class _Plan:
+    """Orders of one stream, and the shift that leaves the top bits of a hash."""
+
+    orders: tuple[int, ...]
+    shift: np.uint64
+
+
+def _found(
+    cp: U32, seg: I32, salts: U64, plan: _Plan, chunk: int, table: I32 | None
+) -> Iterator[tuple[I32, npt.NDArray[Any]]]:
+    """(segment, column) arrays, ``chunk`` start positions at a time with the look-ahead of the longest order."""
+    ahead = max(plan.orders, default=1) - 1
     salted = bool(salts.any())
     for lo in range(0, len(cp), chunk):
         c, g = cp[lo : lo + chunk + ahead], seg[lo : lo + chunk + ahead]
-        last = np.flatnonzero(g[1:] != g[:-1])
-        ends = np.append(last + 1, len(g)).astype(np.int32)
-        length = np.diff(ends, prepend=np.int32(0))
-        same = (np.repeat(ends, length) - np.arange(len(g), dtype=np.int32)).astype(np.int32)
-        for start, h in _hashes(c, salts[g] if salted else np.uint64(0), orders, same, chunk):
-            yield g[start], h
-
-
-def _unique(key: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], F32]:
-    """Sorted distinct keys and their counts (sorts in place)."""
-    if len(key) == 0:
-        return key, np.zeros(0, dtype=np.float32)
-    key.sort()
-    first = np.flatnonzero(np.append(True, key[1:] != key[:-1]))
-    return key[first], np.diff(np.append(first, len(key))).astype(np.float32)
-
-
-def _merge(parts: list[tuple[U64, F32]]) -> tuple[U64, F32]:
-    """Sums the counts of equal keys of several parts."""
-    if len(parts) == 1:
-        return parts[0]
-    key = np.concatenate([k for k, _ in parts])
-    cnt = np.concatenate([c for _, c in parts])
-    order = np.argsort(key, kind="stable")
-    key, cnt = key[order], cnt[order]
-    first = np.flatnonzero(np.append(True, key[1:] != key[:-1])) if len(key) else np.zeros(0, np.int64)
-    return key[first], (np.add.reduceat(cnt, first) if len(first) else cnt).astype(np.float32)
+        for bucket, ok in _buckets(c, g, salts[g] if salted else np.uint64(0), plan, chunk):
+            if table is None:
+                at = np.flatnonzero(ok)
+                yield np.take(g, at), np.take(bucket, at)
+            else:
+                col = np.take(table, bucket)
+                ok &= col >= 0
+                at = np.flatnonzero(ok)
+                yield np.take(g, at), np.take(col, at)
 
 
 def _chunk_counts(items: Sequence[Input], config: NgramConfig, table: I32 | None, width: int) -> sparse.csr_matrix:
     """Counts of one chunk of inputs; with ``table`` buckets are replaced by columns and unknown ones dropped."""
-    segments = [s for row, item in enumerate(items) for s in _segments(row, item, config.window)]
-    cp, seg = _stream(segments)
-    rows = np.fromiter((s.row for s in segments), dtype=np.uint64, count=len(segments)) * np.uint64(width)
-    salts = np.fromiter((s.salt for s in segments), dtype=np.uint64, count=len(segments))
-    streams = [(cp, seg, salts, config.orders)]
-    if config.jamo_orders:
-        streams.append((*decompose(cp, seg), salts + _M3, config.jamo_orders))
-    small = len(items) * width <= 2**32  # 32-bit keys sort twice as fast
+    segments = _Segments(items, config.window)
+    cp, seg = _stream(segments.texts)
+    row_of = np.array(segments.rows, dtype=np.int32)
+    salts = np.array(segments.salts, dtype=np.uint64)
     shift = np.uint64(64 - config.bits)
-    parts: list[tuple[U64, F32]] = []
-    pending: list[npt.NDArray[Any]] = []
+    streams = [(cp, seg, salts, _Plan(config.orders, shift))]
+    if config.jamo_orders:
+        streams.append((*decompose(cp, seg), salts + _M3, _Plan(config.jamo_orders, shift)))
+    total = sparse.csr_matrix((len(items), width), dtype=np.float32)
+    rows: list[I32] = []
+    columns: list[I32] = []
     size = 0
     for stream in streams:
-        for g, h in _blocks(*stream, chunk=config.chunk_chars):
-            col: npt.NDArray[np.int32] = (h >> shift).astype(np.int32)
-            base = rows[g]
-            if table is not None:
-                known = table[col]
-                used = known >= 0
-                col, base = known[used], base[used]
-            pending.append((base + col.astype(np.uint64)).astype(np.uint32 if small else np.uint64))
+        for g, col in _found(*stream, chunk=config.chunk_chars, table=table):
+            rows.append(np.take(row_of, g))
+            columns.append(col.astype(np.int32))
             size += len(col)
-            if size > 16 * config.chunk_chars:  # only a text longer than a chunk gets here
-                parts = [_merge([*parts, _unique(np.concatenate(pending))])]
-                pending, size = [], 0
-    if pending or not parts:
-        parts.append(_unique(np.concatenate(pending) if pending else np.zeros(0, np.uint64)))
-    key, cnt = _merge(parts)
-    row, col = np.divmod(key, key.dtype.type(width))
-    indptr = np.searchsorted(row, np.arange(len(items) + 1, dtype=row.dtype)).astype(np.int32)
-    out = sparse.csr_matrix((len(items), width), dtype=np.float32)
-    out.data, out.indices, out.indptr = cnt, col.astype(np.int32), indptr
-    return out
+            if size > 32 * config.chunk_chars:  # only a text longer than a chunk gets here
+                total = total + _summed(rows, columns, total.shape)
+                rows, columns, size = [], [], 0
+    if not rows:
+        return total
+    last = _summed(rows, columns, total.shape)
+    return total + last if total.nnz else last
+
+
+def _summed(rows: list[I32], columns: list[I32], shape: tuple[int, int]) -> sparse.csr_matrix:
+    """How often each (row, column) occurs; indices sorted."""
+    row, column = np.concatenate(rows), np.concatenate(columns)
+    ones = np.ones(len(row), dtype=np.float32)
+    return sparse.coo_matrix((ones, (row, column)), shape=shape).tocsr()
 
 
 def chunks(items: Sequence[Input], chunk_chars: int) -> list[tuple[int, int]]:

@@ -43,6 +43,9 @@ class LinearConfig:
     """Settings of the linear model."""
 
     ngrams: NgramConfig = field(default_factory=NgramConfig)
+    """N-grams with many labels, where every feature costs a weight per label."""
+    few_ngrams: NgramConfig = field(default_factory=lambda: NgramConfig(orders=(1, 2, 3, 4), jamo_orders=(4, 6)))
+    """N-grams with at most ``few_labels`` labels."""
     min_df: int = 2
     """Texts an n-gram must occur in to count."""
     solver: SolverConfig = field(default_factory=SolverConfig)
@@ -57,6 +60,7 @@ class LinearConfig:
         """The configuration of an ``asdict`` that went through JSON."""
         parts = {
             "ngrams": NgramConfig.from_json(data["ngrams"]),
+            "few_ngrams": NgramConfig.from_json(data["few_ngrams"]),
             "solver": SolverConfig(**data["solver"]),
             "stack": StackConfig(**data["stack"]),
         }
@@ -81,6 +85,8 @@ class LinearClassifier:
         self.task = task
         self.seed = seed
         self.config = config or LinearConfig()
+        few = len(task) <= self.config.few_labels
+        self._ngrams = self.config.few_ngrams if few else self.config.ngrams
         self.threads = threads or _cores()
         self._state: State = {}
         self._table: I32 | None = None
@@ -123,7 +129,7 @@ class LinearClassifier:
     def _fit_features(self, inputs: Sequence[Input]) -> sparse.csr_matrix:
         """Vocabulary and idf from all rows; the weighted features (n, d)."""
         config = self.config
-        counts = count_ngrams(inputs, config.ngrams, threads=self.threads)
+        counts = count_ngrams(inputs, self._ngrams, threads=self.threads)
         df = np.bincount(counts.indices, minlength=counts.shape[1])
         n = counts.shape[0]
         used = np.flatnonzero(df >= min(config.min_df, max(1, n // 20)))  # tiny data: keep what occurs once
@@ -134,12 +140,12 @@ class LinearClassifier:
             "buckets": used.astype(np.uint32),
             "idf": (np.log((1 + n) / (1 + df[used])) + 1).astype(np.float32),
         }
-        self._table = _table(self._state["buckets"], config.ngrams.bits)
+        self._table = _table(self._state["buckets"], self._ngrams.bits)
         return _weigh(_select(counts, self._table, len(used)), self._state["idf"])
 
     def _first(self, x: sparse.csr_matrix, y: F32, folds: I32, pool: ThreadPoolExecutor) -> list[FirstStage]:
         config = self.config
-        if y.shape[1] <= config.few_labels:
+        if len(self.task) <= config.few_labels:
             return [solve_logistic(x, y, folds, config.solver, nb, pool) for nb in (False, True)]
         return [solve_ridge(x, y, folds, config.solver, pool)]
 
@@ -186,7 +192,7 @@ class LinearClassifier:
             )
         if not len(inputs):
             return np.zeros((0, len(self.task)), np.float32)
-        ranges = chunks(inputs, self.config.ngrams.chunk_chars)
+        ranges = chunks(inputs, self._ngrams.chunk_chars)
         if len(ranges) == 1 or self.threads == 1:
             parts = [self._scores(inputs[begin:end]) for begin, end in ranges]
         else:
@@ -197,7 +203,7 @@ class LinearClassifier:
     def _scores(self, inputs: Sequence[Input]) -> F32:
         """Scores before calibration of one chunk (n, k)."""
         state = self._state
-        counts = count_ngrams(inputs, self.config.ngrams, self._table, len(state["buckets"]), threads=1)
+        counts = count_ngrams(inputs, self._ngrams, self._table, len(state["buckets"]), threads=1)
         raw = _weigh(counts, state["idf"]) @ self._weights + state["bias"]
         z = (raw - state["mean"]) / state["sd"]
         if "beta" in state:
@@ -242,7 +248,7 @@ class LinearClassifier:
         state = self._state
         self._weights = state["weights"].astype(np.float32) * state["scale"]
         if self._table is None:
-            self._table = _table(state["buckets"], self.config.ngrams.bits)
+            self._table = _table(state["buckets"], self._ngrams.bits)
 
 
 def _weigh(counts: sparse.csr_matrix, idf: F32) -> sparse.csr_matrix:

@@ -74,7 +74,7 @@ def _row(place: Path, root: Path) -> dict[str, Any]:
         return row | {"problem": str(error)}
     chosen = settings.get("settings", {})
     row |= {"task": manifest["task"]["name"], "model": manifest["model"], "rows": settings["train"]["rows"]}
-    row |= {name: chosen.get(name) for name in ("folds", "keep", "objective", "clean", "seed")}
+    row |= {name: chosen.get(name) or "" for name in ("folds", "keep", "objective", "clean", "seed")}
     row |= {name: round(value, 4) for name in METRICS if (value := report["metrics"].get(name)) is not None}
     row["judged_on"] = report["data"] if settings.get("valid") else "out-of-fold"
     return row

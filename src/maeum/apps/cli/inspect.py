@@ -126,10 +126,13 @@ def _checks() -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
 
     def add(name: str, value: object, ok: bool = True, do: str = "") -> None:
-        found.append({"name": name, "value": str(value), "ok": ok, "do": do if not ok or do else ""})
+        found.append({"name": name, "value": str(value), "ok": ok, "do": do})
+
+    def need(name: str, value: object, ok: bool, do: str) -> None:
+        add(name, value, ok, "" if ok else do)
 
     add("maeum", importlib.metadata.version("maeum"))
-    add(
+    need(
         "Python", platform.python_version(), sys.version_info >= (3, 11), say("3.11 이상이 필요합니다", "3.11 or newer")
     )
     for package in (
@@ -148,7 +151,7 @@ def _checks() -> list[dict[str, Any]]:
             add(package, importlib.metadata.version(package))
         except importlib.metadata.PackageNotFoundError:
             add(package, say("없음", "missing"), False, "pip install maeum")
-    for module in ("torch", "pandas"):
+    for module in ("pandas",):
         there = importlib.util.find_spec(module) is not None
         hint = "" if there else install_command(EXTRA_OF[module])
         add(
@@ -165,7 +168,7 @@ def _checks() -> list[dict[str, Any]]:
     add(say("콘솔 글자", "console encoding"), sys.stdout.encoding)
     add(say("로캘", "locale"), ".".join(str(part) for part in locale.getlocale()))
     free = shutil.disk_usage(Path.cwd()).free
-    add(
+    need(
         say("디스크 여유", "free disk"),
         f"{free / 1e9:.1f} GB",
         free > 1e9,

@@ -155,8 +155,10 @@ def bootstrap_intervals(
 ) -> dict[str, tuple[float, float]]:
     """Percentile bootstrap intervals over rows (Efron 1979) of micro F1, macro F1 and subset accuracy.
 
-    Rows are resampled with replacement; duplicates of a text count as separate rows.
+    Rows are resampled with replacement; duplicates of a text count as separate rows. No resamples, no intervals.
     """
+    if resamples == 0:
+        return {}
     y, pred = _pair(y, pred)
     n = len(y)
     rng = np.random.default_rng(seed)

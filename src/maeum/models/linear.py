@@ -176,6 +176,8 @@ class LinearClassifier:
         unit = ((top - state["top_mean"]) / state["top_sd"]).astype(np.float64)
         a, b = fit_sigmoids(unit, solved.astype(np.float64))
         if self.task.kind == "multiclass" and k >= 3:
+            # a class whose few out-of-fold scores happen to run against it must still be able to win
+            a = np.maximum(a, 0.5 * np.median(a)) if np.median(a) > 0 else np.ones(k)
             t, bias = fit_temperature(a * unit + b, y.astype(np.float64))
             a, b = t * a, t * b + bias
         state["platt_a"], state["platt_b"] = a.astype(np.float32), b.astype(np.float32)

@@ -30,7 +30,7 @@ State = dict[str, npt.NDArray[Any]]
 class StackConfig:
     """The second stage."""
 
-    min_rows: int = 200
+    min_rows: int = 1000
     """Fewer rows get no second stage."""
     features: int = 512
     """Random Fourier features."""

@@ -171,10 +171,21 @@ class _Files:
             and record.get("output") == sha256_file(self.output)
         ):
             return int(record["rows"])
+        if self._killed_while_finishing(identity):
+            return None
         raise UsageError(
             f"'{self.output}'이(가) 이미 있습니다. 다른 이름을 쓰거나 --overwrite를 붙이세요.",
             f"'{self.output}' already exists; choose another name or add --overwrite",
         )
+
+    def _killed_while_finishing(self, identity: Mapping[str, str]) -> bool:
+        """Whether the output is this job's own, put in place just before a kill; the rows are then finished again."""
+        record = _read_record(self.progress)
+        if record is None or record.get("identity") != identity:
+            return False
+        if not self.partial.exists() and self.output.stat().st_size == record["bytes"]:
+            self.output.replace(self.partial)
+        return self.partial.exists()
 
     def state(self, identity: Mapping[str, str]) -> Mapping[str, Any]:
         record = _read_record(self.progress)

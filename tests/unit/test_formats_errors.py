@@ -15,7 +15,7 @@ from maeum.errors import DataError, UsageError
 from maeum.formats import ReadReport
 
 
-def ea(name: str = "a", text: str = "학교 가기 싫다", **output: str) -> dict[str, Any]:
+def ea(name: str = "a", text: str = "회의 참석 지겹다", **output: str) -> dict[str, Any]:
     keys = ("joy", "anticipation", "trust", "surprise", "disgust", "fear", "anger", "sadness")
     return {
         "id": name,
@@ -234,21 +234,21 @@ class TestJson:
     @pytest.mark.parametrize(
         ("target", "match"),
         [
-            ({"form": "학교", "begin": 1, "end": 3}, r"not at \[1, 3\).*occurs at \[0, 2\)"),
-            ({"form": "학교", "begin": 0, "end": 99}, r"not at \[0, 99\)"),
-            ({"form": "학교", "begin": -7, "end": -5}, "not at"),
+            ({"form": "회의", "begin": 1, "end": 3}, r"not at \[1, 3\).*occurs at \[0, 2\)"),
+            ({"form": "회의", "begin": 0, "end": 99}, r"not at \[0, 99\)"),
+            ({"form": "회의", "begin": -7, "end": -5}, "not at"),
             ({"form": "회사", "begin": 0, "end": 2}, "does not occur in the text"),
             ({"form": "회사"}, "does not occur in the text"),
             ({"form": 3, "begin": 0, "end": 2}, "a target is a word"),
-            ({"form": "학교", "begin": "one", "end": 2}, "whole numbers"),
-            (["학교", 0, 2], "a target is a word"),
+            ({"form": "회의", "begin": "one", "end": 2}, "whole numbers"),
+            (["회의", 0, 2], "a target is a word"),
         ],
     )
     def test_target(self, format: str, target: Any, match: str, tmp_path: Path) -> None:
-        row = ours("x", "학교 가기") | {"target": target}
+        row = ours("x", "회의 참석") | {"target": target}
         if format == "nikl-ea":
             row = ea("x")
-            row["input"] = {"form": "학교 가기", "target": target}
+            row["input"] = {"form": "회의 참석", "target": target}
         path = tmp_path / "data.jsonl"
         path.write_text(lines(ours("a") if format == "jsonl" else ea("a"), row), encoding="utf-8")
         refused(path, match, 2, format)

@@ -27,8 +27,8 @@ PERCENT = {
     "sadness": 0.05,
 }
 OTHER = dict(zip(PERCENT, [1, 2, 3, 4, 5, 6, 7, 99.5], strict=True))
-TEXTS = ("임시완의 연기 기대된다", "아 학교 가기 싫다")
-TARGETS = ("임시완의 연기", "학교")
+TEXTS = ("주인공의 노래 기대된다", "또 회의 참석 지겹다")
+TARGETS = ("주인공의 노래", "회의")
 
 
 def dataset(*texts: str, targets: tuple[str | None, ...] = TARGETS, ids: tuple[str, ...] = ("x", "y")) -> Dataset:
@@ -87,7 +87,7 @@ class TestOtherPeoples:
         if layout == "scores only":
             assert found.inputs is None
         else:
-            target = Target("임시완의 연기", 0, 7)
+            target = Target("주인공의 노래", 0, 7)
             assert found.inputs is not None
             assert found.inputs[0] == Input(TEXTS[0], target)
 

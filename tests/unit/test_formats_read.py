@@ -346,11 +346,11 @@ class TestPublic:
 
 class TestEmoJson:
     ROWS: ClassVar[list[dict[str, Any]]] = [
-        {"text": "아 학교 가기 싫다", "target": "학교", "emo": "혐오"},
+        {"text": "또 회의 참석 지겹다", "target": "회의", "emo": "혐오"},
         {"text": "라면", "target": "라면", "emo": ""},
-        {"text": "아 학교 가기 싫다", "target": "학교", "emo": "당황"},
-        {"text": "아 학교 가기 싫다", "target": "가기", "emo": "슬픔"},
-        {"text": "아 학교", "target": "학교.", "emo": "joy"},
+        {"text": "또 회의 참석 지겹다", "target": "회의", "emo": "당황"},
+        {"text": "또 회의 참석 지겹다", "target": "참석", "emo": "슬픔"},
+        {"text": "아 회의", "target": "회의.", "emo": "joy"},
         {"text": "새 글", "target": None},
     ]
 
@@ -363,9 +363,9 @@ class TestEmoJson:
         assert data.task.name == "nikl-ea"
         assert [row.labels for row in data] == [("surprise", "disgust"), (), ("sadness",), ("joy",), None]
         assert data.ids == ["row-000001", "row-000002", "row-000004", "row-000005", "row-000006"]
-        assert data[0].target == Target("학교", 2, 4)
+        assert data[0].target == Target("회의", 2, 4)
         assert data[3].target is None
-        assert data[3].meta == {"target_form": "학교."}
+        assert data[3].meta == {"target_form": "회의."}
 
     def test_unknown_emotion(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match=":1: label '행복' is not in task 'nikl-ea'"):
@@ -398,7 +398,7 @@ class TestCompletion:
     )
     def test_spellings(self, cell: str, tmp_path: Path) -> None:
         path = tmp_path / "a.csv"
-        path.write_text(f'Text,Completion\n옷은 예쁘지만,"{cell}"\n', encoding="utf-8")
+        path.write_text(f'Text,Completion\n모자는 귀엽지만,"{cell}"\n', encoding="utf-8")
         found = formats.read(path)[0].aspects or ()
         assert [(item.aspect, item.sentiment) for item in found] == [("디자인", "1"), ("배송", "-1")]
 

@@ -211,8 +211,8 @@ class TestTables:
 class TestOthers:
     def test_emo_json(self, tmp_path: Path) -> None:
         rows = (
-            Example("row-000001", "학교 앞 학교", Target("학교", 5, 7), ("joy", "surprise")),
-            Example("row-000003", "학교 앞 학교", Target("학교", 0, 2), ()),
+            Example("row-000001", "회의 앞 회의", Target("회의", 5, 7), ("joy", "surprise")),
+            Example("row-000003", "회의 앞 회의", Target("회의", 0, 2), ()),
             Example("row-000004", "글", None, None),
         )
         for name in ("a.json", "a.jsonl"):
@@ -220,9 +220,9 @@ class TestOthers:
             assert tuple(formats.read(tmp_path / name)) == rows
         first = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
         assert first[:3] == [
-            {"text": "학교 앞 학교", "target": "학교", "begin": 5, "end": 7, "emo": "기쁨"},
-            {"text": "학교 앞 학교", "target": "학교", "begin": 5, "end": 7, "emo": "당황"},
-            {"text": "학교 앞 학교", "target": "학교", "emo": ""},
+            {"text": "회의 앞 회의", "target": "회의", "begin": 5, "end": 7, "emo": "기쁨"},
+            {"text": "회의 앞 회의", "target": "회의", "begin": 5, "end": 7, "emo": "당황"},
+            {"text": "회의 앞 회의", "target": "회의", "emo": ""},
         ]
         formats.write([], tmp_path / "a.json", "emo-json")
         assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == []

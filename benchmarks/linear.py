@@ -155,7 +155,7 @@ def main() -> None:
                 f"  {row['metric']} {row['quality']:.4f}",
                 flush=True,
             )
-    print("saved", save("linear", {"rows": rows}).name)
+    print("saved", save("linear-" + words.sets.replace(",", "-"), {"rows": rows}).name)
 
 
 if __name__ == "__main__":

@@ -9,18 +9,8 @@ from types import ModuleType
 
 from maeum.errors import MissingExtra
 
-EXTRA_OF: dict[str, str] = {
-    "pandas": "pandas",
-    "torch": "torch",
-    "transformers": "torch",
-    "peft": "llm",
-    "bitsandbytes": "llm",
-    "fastapi": "serve",
-    "uvicorn": "serve",
-    "streamlit": "ui",
-    "ray": "ray",
-    "kiwipiepy": "ko",
-}
+EXTRA_OF: dict[str, str] = {"pandas": "pandas"}
+"""Optional module → the extra of pyproject.toml that installs it."""
 
 
 def require(module: str) -> ModuleType:

@@ -49,7 +49,7 @@ class Analysis:
         target = self.target
         return {
             "text": self.text,
-            "target": target and {"form": target.form, "begin": target.begin, "end": target.end},
+            "target": target and target.to_dict(),
             "labels": list(self.labels),
             "scores": dict(self.scores),
         }

@@ -30,6 +30,10 @@ class Target:
     begin: int
     end: int
 
+    def to_dict(self) -> dict[str, Any]:
+        """The target as it stands in files: ours and the NIKL corpora's."""
+        return {"form": self.form, "begin": self.begin, "end": self.end}
+
 
 @dataclass(frozen=True, slots=True)
 class Input:
@@ -75,7 +79,7 @@ class Example:
         row: dict[str, Any] = {
             "id": self.id,
             "text": self.text,
-            "target": target and {"form": target.form, "begin": target.begin, "end": target.end},
+            "target": target and target.to_dict(),
         }
         if self.aspects is None:
             row["labels"] = None if self.labels is None else list(self.labels)

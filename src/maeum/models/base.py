@@ -21,6 +21,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from maeum._progress import Line
 from maeum.data import Input
 from maeum.errors import FormatError, UsageError
 from maeum.task import Task
@@ -69,11 +70,38 @@ class FitsFolds(Protocol):
         ...
 
 
+@runtime_checkable
+class FitsWatched(Protocol):
+    """A classifier whose training takes long: it is watched on held-out rows and goes on after a kill."""
+
+    history: list[dict[str, Any]]
+    """What was measured along the way."""
+
+    def fit_watched(
+        self,
+        inputs: Sequence[Input],
+        y: Labels,
+        *,
+        held: tuple[Sequence[Input], Labels] | None,
+        work: Path | None,
+        name: str,
+        progress: Line,
+    ) -> Self:
+        """Train; look at ``held`` along the way; keep what is needed to go on in the folder ``work``."""
+        ...
+
+
 MODEL_KINDS: dict[str, str] = {
     "linear": "maeum.models.linear:LinearClassifier",
     "mean": "maeum.models.ensemble:MeanPredictor",
+    "encoder": "maeum.models.encoder:EncoderClassifier",
+    "vote": "maeum.voting:VotePredictor",
 }
 """Model kind → where its class is. A closed table: no import path is ever taken from a file."""
+
+
+TRAINABLE = ("linear", "encoder")
+"""Kinds that ``--model`` can name."""
 
 
 def load_predictor(kind: str, folder: Path, task: Task) -> Predictor:
@@ -97,12 +125,16 @@ def make_classifier(spec: str, task: Task, *, seed: int, options: dict[str, Any]
     Raises:
         UsageError: no such model kind can be trained.
     """
-    if spec != "linear":
+    kind, _, argument = spec.partition(":")
+    if kind not in TRAINABLE or bool(argument) != (kind != "linear"):
         raise UsageError(
-            f"모델 '{spec}'은(는) 학습할 수 없습니다. 지금 쓸 수 있는 것: linear",
-            f"model '{spec}' cannot be trained; available now: linear",
+            f"모델 '{spec}'은(는) 학습할 수 없습니다. 쓸 수 있는 것: linear, encoder:폴더_또는_허브_id",
+            f"model '{spec}' cannot be trained; known: linear, encoder:FOLDER_OR_HUB_ID",
         )
-    model: Classifier = _class("linear")(task, seed=seed, **(options or {}))
+    made: Any = _class(kind)
+    model: Classifier = (
+        made.of(argument, task, seed=seed, options=options or {}) if argument else made(task, seed=seed, **(options or {}))
+    )
     return model
 
 

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "predict": ("predict", "파일 전체에 라벨과 확률을 답니다", "labels and scores for a whole file"),
     "thresholds": ("thresholds", "라벨별 기준값을 다시 찾거나 정합니다", "tune or set the per-label thresholds"),
     "convert": ("convert", "말뭉치·예측 형식을 서로 바꿉니다", "between corpus and prediction formats"),
+    "ensemble": ("ensemble", "여러 모델이 함께 답하는 모델 폴더를 만듭니다", "a model folder that votes"),
     "runs": ("runs", "학습한 폴더들을 한 표로 봅니다", "all run folders as one table"),
     "demo": ("inspect", "예제 데이터를 폴더에 풉니다", "copy the sample data out"),
     "info": ("inspect", "모델 폴더를 설명합니다", "what a model folder is"),

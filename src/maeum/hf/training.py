@@ -1,0 +1,506 @@
+"""The training loop: transformers' ``Trainer`` with the few things changed that our models need.
+
+What is ours: batches of similar length, the loss given from outside and averaged over examples (so that accumulation
+and several processes give the gradient of the whole batch), judging with our own fast prediction, layer-wise learning
+rates, checkpoints that a killed run continues from exactly, and errors that say what to do.
+
+Several processes: ``accelerate launch --num_processes 2 -m maeum train …``. A batch is then shared between the
+processes, so that the batch size, the steps and the result stay what they are with one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from maeum._lang import say
+from maeum._progress import Line, Step, steps
+from maeum.errors import MaeumError, UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Schedule = Literal["linear", "cosine", "constant"]
+Log = list[dict[str, Any]]
+"""The Trainer's log: one dictionary per logged step, with ``step``, ``epoch`` and what was measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopConfig:
+    """Settings of the training loop."""
+
+    epochs: float = 3.0
+    """Passes over the training rows."""
+    max_steps: int | None = None
+    """Stop after this many optimiser steps, whatever ``epochs`` says."""
+    batch_size: int = 32
+    """Rows per optimiser step, over all processes together."""
+    accumulation: int = 1
+    """Parts a batch is cut into, one after the other, to save memory; the result stays the same."""
+    learning_rate: float | None = None
+    """Peak learning rate of the encoder; None: 7e-5 for encoders up to 512 wide, 3e-5 for wider ones."""
+    head_learning_rate: float | None = None
+    """Peak learning rate of the new head; None: the encoder's for a standard head, 2e-3 for ``mean`` and ``bigru``."""
+    weight_decay: float = 0.01
+    """AdamW's decoupled weight decay (Loshchilov & Hutter 2019), on matrices only."""
+    layer_decay: float = 1.0
+    """Learning rate of each layer relative to the one above it; 1 = all the same (Howard & Ruder 2018)."""
+    freeze: int = 0
+    """How many of the lowest layers stay as they are; the embeddings count as the first."""
+    warmup: float = 0.1
+    """Share of the steps over which the learning rate rises."""
+    schedule: Schedule = "linear"
+    """How the learning rate falls after that."""
+    max_grad_norm: float = 1.0
+    """The gradient is scaled down to this norm where it is larger."""
+    patience: int | None = None
+    """Stop after this many evaluations without a better ``metric`` and keep the best; None: train to the end."""
+    metric: str | None = None
+    """What ``patience`` watches on the held-out rows: loss, micro-f1, macro-f1, accuracy."""
+    eval_steps: int | None = None
+    """Evaluate every N steps; None: once an epoch."""
+    log_steps: int | None = None
+    """Log the training loss every N steps; None: about fifty times a run."""
+    precision: Precision = "auto"
+    """``auto``: bf16 on a GPU that has it, else fp32."""
+    gradient_checkpointing: bool = False
+    """Recompute activations instead of keeping them: about a third slower, much less memory."""
+    group_by_length: bool = True
+    """Batches of texts of similar length, so that little is padded."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    checkpoint_minutes: float = 5.0
+    """Minutes between checkpoints that a killed run continues from (0: every step); one is written each epoch anyway."""
+    report_to: str = ""
+    """Also send the log to mlflow, wandb or tensorboard (comma-separated)."""
+
+    def __post_init__(self) -> None:
+        for name, low in (("batch_size", 1), ("accumulation", 1), ("epochs", 0), ("max_grad_norm", 0), ("warmup", 0)):
+            value = getattr(self, name)
+            if value < low or (name == "epochs" and value == 0):
+                raise UsageError(f"{name}이(가) 너무 작습니다: {value}", f"{name} is too small: {value}")
+        for name, choices in (("precision", ("auto", "fp32", "bf16", "fp16")), ("schedule", SCHEDULES)):
+            if getattr(self, name) not in choices:
+                raise unknown(name, getattr(self, name), choices)
+        if self.metric is not None and self.metric not in METRICS:
+            raise unknown("metric", self.metric, METRICS)
+
+
+SCHEDULES = ("linear", "cosine", "constant")
+METRICS = ("loss", "micro-f1", "macro-f1", "accuracy")
+
+
+def unknown(what: str, given: object, choices: Sequence[str]) -> UsageError:
+    """An error for a word that is none of the choices, with the nearest one as a suggestion."""
+    import difflib
+
+    close = difflib.get_close_matches(str(given), choices, n=1)
+    listed = ", ".join(choices)
+    return UsageError(
+        f"모르는 {what}: '{given}'." + (f" '{close[0]}'인가요?" if close else "") + f" 쓸 수 있는 것: {listed}",
+        f"unknown {what} '{given}'" + (f"; did you mean '{close[0]}'?" if close else "") + f" (known: {listed})",
+    )
+
+
+class NotFinite(MaeumError):
+    """The loss stopped being a number."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is trained, on what."""
+
+    model: torch.nn.Module
+    """Called with the tensors of a batch (without ``labels`` and ``rows``)."""
+    rows: Sequence[Any]
+    """Training rows, as ``collate`` takes them."""
+    lengths: Sequence[int]
+    """(n,) tokens of each row, for batches of similar length."""
+    collate: Callable[[list[Any]], dict[str, Any]]
+    """Rows to tensors; ``labels`` holds one row of numbers per example, ``rows`` the row numbers."""
+    loss: Callable[[Any, Any], Any]
+    """(outputs, labels) -> (n,) loss of each example."""
+    groups: list[dict[str, Any]]
+    """Parameter groups with their learning rates, for AdamW."""
+    evaluate: Callable[[], dict[str, float]] | None = None
+    """Metrics on the held-out rows, by name, among them what ``metric`` names."""
+    name: str = ""
+    """What the progress bar says."""
+
+
+def run(job: Job, config: LoopConfig, *, seed: int, work: Path | None, progress: Line) -> Log:
+    """Train a model in place.
+
+    Args:
+        work: folder for checkpoints; a run that finds one of its own there goes on from it. None: a temporary folder,
+            and nothing to continue from.
+
+    Returns:
+        The log of the whole run, also of the part before a kill.
+
+    Raises:
+        NotFinite: the loss is no number any more; names the rows of the batch.
+        UsageError: out of memory, with the settings to lower.
+    """
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory())) if work is None else work
+        bar = stack.enter_context(steps(progress, job.name, total_steps(len(job.rows), config)))
+        stack.enter_context(_readable_errors(config, folder))
+        stack.enter_context(warnings.catch_warnings())
+        warnings.filterwarnings("ignore", message=".*'pin_memory' argument is set as true.*")
+        trainer = _trainer(job, config, seed=seed, folder=folder, resumable=work is not None, bar=bar)
+        last = last_checkpoint(folder) if work is not None else None
+        if last is not None:
+            progress(say(f"{last.name}부터 이어서 학습", f"resuming from {last.name}"))
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
+        job.model.eval()
+        return [dict(entry) for entry in trainer.state.log_history]
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest complete checkpoint in a work folder; ones cut short are removed."""
+    complete = []
+    for path in folder.glob("checkpoint-*"):
+        try:
+            step = int(json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))["global_step"])
+        except (OSError, ValueError, KeyError):
+            # the state is the last file a checkpoint gets: without it the others may be cut short
+            if is_main_process():
+                shutil.rmtree(path, ignore_errors=True)
+            continue
+        complete.append((step, path))
+    return max(complete)[1] if complete else None
+
+
+def is_main_process() -> bool:
+    """Whether this process writes files and speaks: the only one, or the first of several."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def wait_for_all() -> None:
+    """Wait until every process of a launch has come this far."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        import torch.distributed as dist
+
+        if dist.is_initialized():
+            dist.barrier()
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of ``--device``.
+
+    Raises:
+        UsageError: a GPU is asked for and there is none.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise unknown("device", name, ("auto", "cpu", "cuda", "cuda:0")) from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError(
+            "GPU(cuda)를 찾을 수 없습니다. --device cpu로 실행하거나, GPU용 torch를 설치했는지 확인하세요.",
+            "no GPU (cuda) was found; use --device cpu, or check that a torch built for your GPU is installed",
+        )
+    return device
+
+
+def _trainer(job: Job, config: LoopConfig, *, seed: int, folder: Path, resumable: bool, bar: Step) -> Any:
+    from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainingArguments
+
+    if config.gradient_checkpointing:
+        enable_checkpointing(job.model)
+    device = pick_device(config.device)
+    half = _half(config.precision, device.type)
+    watch = job.evaluate is not None
+    keep_best = watch and config.patience is not None
+    by_steps = config.eval_steps is not None
+    total = total_steps(len(job.rows), config)
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=config.epochs,
+        max_steps=config.max_steps or -1,
+        per_device_train_batch_size=max(1, -(-config.batch_size // config.accumulation)),
+        gradient_accumulation_steps=config.accumulation,
+        learning_rate=max(group["lr"] for group in job.groups),
+        weight_decay=config.weight_decay,
+        warmup_steps=config.warmup,
+        lr_scheduler_type="constant_with_warmup" if config.schedule == "constant" else config.schedule,
+        max_grad_norm=config.max_grad_norm,
+        eval_strategy=("steps" if by_steps else "epoch") if watch else "no",
+        eval_steps=config.eval_steps,
+        save_strategy=("steps" if by_steps else "epoch") if keep_best or resumable else "no",
+        save_steps=config.eval_steps or 500,
+        save_total_limit=2 if keep_best else 1,
+        load_best_model_at_end=keep_best,
+        metric_for_best_model=f"eval_{(config.metric or 'loss').replace('-', '_')}" if keep_best else None,
+        greater_is_better=(config.metric or "loss") != "loss" if keep_best else None,
+        logging_steps=config.log_steps or max(1, total // 50),
+        bf16=half == "bf16",
+        fp16=half == "fp16",
+        use_cpu=device.type == "cpu",
+        seed=seed,
+        data_seed=seed,
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        report_to=[word.strip() for word in config.report_to.split(",") if word.strip()] or "none",
+        dataloader_pin_memory=device.type == "cuda",
+        accelerator_config={"split_batches": True},
+        average_tokens_across_devices=True,
+        optim="adamw_torch",
+    )
+
+    class GroupedTrainer(Trainer):  # type: ignore[misc]
+        """``Trainer`` with our sampler, optimiser groups and evaluation."""
+
+        def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+            return length_grouped_sampler(
+                job.lengths, config.batch_size, seed=seed, grouped=config.group_by_length
+            )
+
+        def create_optimizer(self, model: Any = None) -> Any:
+            if self.optimizer is None:
+                from torch.optim import AdamW
+
+                fused = all(p.device.type in ("cpu", "cuda") for group in job.groups for p in group["params"])
+                self.optimizer = AdamW(job.groups, betas=(0.9, 0.999), eps=1e-8, fused=fused)
+            return self.optimizer
+
+        def evaluate(
+            self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
+        ) -> dict[str, float]:
+            assert job.evaluate is not None
+            self.model.eval()
+            metrics = {f"{metric_key_prefix}_{name.replace('-', '_')}": v for name, v in job.evaluate().items()}
+            self.log(metrics)
+            self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+            return metrics
+
+    def loss(outputs: dict[str, Any], labels: Any, num_items_in_batch: Any = None) -> Any:
+        each = job.loss(outputs, labels)
+        if not bool(each.isfinite().all()):
+            raise NotFinite(_nan_ko(last["rows"], each), _nan_en(last["rows"], each))
+        count = each.shape[0] if num_items_in_batch is None else num_items_in_batch / labels[0].numel()
+        return each.sum() / count
+
+    last: dict[str, list[Any]] = {"rows": []}
+
+    def collate(rows: list[Any]) -> dict[str, Any]:
+        batch = job.collate(rows)
+        last["rows"] = batch.pop("rows")
+        return batch
+
+    callbacks: list[Any] = [_bar_callback(bar), _clock_callback(config.checkpoint_minutes, resumable=resumable)]
+    if keep_best:
+        callbacks.append(EarlyStoppingCallback(early_stopping_patience=config.patience or 1))
+    trainer = GroupedTrainer(
+        model=job.model,
+        args=arguments,
+        train_dataset=_Rows(job.rows),
+        eval_dataset=_Rows(job.rows[:1]) if watch else None,
+        data_collator=collate,
+        compute_loss_func=loss,
+        callbacks=callbacks,
+    )
+    # with its own bars off, the Trainer prints every log entry on stdout
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+class _Rows:
+    """A map-style data set over a sequence."""
+
+    def __init__(self, rows: Sequence[Any]) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.rows[index]
+
+
+def length_grouped_sampler(lengths: Sequence[int], batch_size: int, *, seed: int, grouped: bool = True) -> Any:
+    """A sampler whose batches hold rows of similar length, in an order that only the seed and the epoch decide.
+
+    Rows are shuffled, cut into stretches of fifty batches, sorted by length inside each, and the batches of a stretch
+    are shuffled again. (transformers' own sampler leaves them sorted, so that every stretch runs from long to short,
+    and draws from the global random state, so that a resumed run sees another order.) The batch of the longest rows of
+    all comes first: a run that will not fit into memory fails at once.
+    """
+    import torch
+    from torch.utils.data import Sampler
+
+    class LengthGrouped(Sampler[int]):  # type: ignore[misc, unused-ignore]
+        epoch = 0
+
+        def set_epoch(self, epoch: int) -> None:
+            self.epoch = epoch
+
+        def __len__(self) -> int:
+            return len(lengths)
+
+        def __iter__(self) -> Iterator[int]:
+            generator = torch.Generator().manual_seed(seed * 1_000_003 + self.epoch)
+            order = torch.randperm(len(lengths), generator=generator).tolist()
+            if not grouped:
+                return iter(order)
+            return iter(_by_length(order, lengths, batch_size, generator))
+
+    return LengthGrouped()
+
+
+def _by_length(order: list[int], lengths: Sequence[int], batch_size: int, generator: torch.Generator) -> list[int]:
+    import torch
+
+    stretch = 50 * batch_size
+    batches: list[list[int]] = []
+    for start in range(0, len(order), stretch):
+        part = sorted(order[start : start + stretch], key=lambda row: -lengths[row])
+        cut = [part[i : i + batch_size] for i in range(0, len(part), batch_size)]
+        batches += [cut[i] for i in torch.randperm(len(cut), generator=generator).tolist()]
+    # a short batch anywhere but at the end would shift the cuts of the batch sampler after it
+    short = [batch for batch in batches if len(batch) < batch_size]
+    batches = [batch for batch in batches if len(batch) == batch_size]
+    if batches:
+        longest = max(range(len(batches)), key=lambda i: max(lengths[row] for row in batches[i]))
+        batches.insert(0, batches.pop(longest))
+    return [row for batch in batches + short for row in batch]
+
+
+def _bar_callback(bar: Step) -> Any:
+    from transformers import TrainerCallback
+
+    class Bar(TrainerCallback):  # type: ignore[misc]
+        remark = ""
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.is_world_process_zero:
+                bar(state.global_step, self.remark)
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, float] | None = None, **_: Any) -> None:
+            words = {"loss": "loss", "eval_loss": "valid"}
+            shown = [f"{short} {logs[name]:.4f}" for name, short in words.items() if logs and name in logs]
+            if shown:
+                self.remark = " ".join(shown)
+
+    return Bar()
+
+
+def _clock_callback(minutes: float, *, resumable: bool) -> Any:
+    from transformers import TrainerCallback
+
+    class Clock(TrainerCallback):  # type: ignore[misc]
+        saved = time.monotonic()
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            # several processes have clocks that differ, and a checkpoint is written by all of them together
+            if resumable and args.world_size == 1 and time.monotonic() - self.saved >= minutes * 60:
+                control.should_save = True
+
+        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self.saved = time.monotonic()
+
+    return Clock()
+
+
+def enable_checkpointing(model: Any) -> None:
+    """Recompute activations in the backward pass; transformers renames the switch between 5 and 6."""
+    inner = getattr(model, "backbone", model)
+    new = getattr(inner, "activation_checkpointing_enable", None)
+    (new or inner.gradient_checkpointing_enable)({"use_reentrant": False})
+
+
+def _half(precision: Precision, device: str) -> str:
+    import torch
+
+    if precision != "auto":
+        if precision == "fp16" and device == "cpu":
+            raise UsageError(
+                "fp16은 GPU에서만 됩니다. CPU에서는 bf16이나 fp32를 쓰세요.",
+                "fp16 needs a GPU; use bf16 or fp32 on a CPU",
+            )
+        return precision
+    if device == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    return "fp32"
+
+
+def total_steps(rows: int, config: LoopConfig) -> int:
+    """Optimiser steps of a whole run."""
+    return config.max_steps or int(-(-rows // config.batch_size) * config.epochs)
+
+
+@contextlib.contextmanager
+def _readable_errors(config: LoopConfig, folder: Path) -> Iterator[None]:
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise _out_of_memory(config) from error
+    except RuntimeError as error:
+        if "not enough memory" in str(error) or "can't allocate memory" in str(error):
+            raise _out_of_memory(config) from error
+        if "No space left" in str(error) or isinstance(error.__cause__, OSError):
+            raise _disk_full(folder) from error
+        raise
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise _disk_full(folder) from error
+        raise
+    except Exception as error:
+        # safetensors reports a full disk as an error of its own
+        if "No space left" in str(error) or "os error 28" in str(error):
+            raise _disk_full(folder) from error
+        raise
+
+
+def _out_of_memory(config: LoopConfig) -> UsageError:
+    return UsageError(
+        f"메모리가 모자랍니다. --batch-size(지금 {config.batch_size})나 --max-length를 줄이거나, "
+        "--set accumulation=4, --set gradient_checkpointing=true, (GPU라면) --set precision=bf16을 써 보세요.",
+        f"out of memory: lower --batch-size (now {config.batch_size}) or --max-length, or try --set accumulation=4, "
+        "--set gradient_checkpointing=true or, on a GPU, --set precision=bf16",
+    )
+
+
+def _disk_full(folder: Path) -> MaeumError:
+    return MaeumError(
+        f"디스크가 가득 찼습니다({folder}). 마지막으로 다 저장된 지점은 남아 있으니, 자리를 만든 뒤 같은 명령을 다시 실행하면 이어집니다.",
+        f"the disk is full ({folder}); the last complete checkpoint is still there: make room and run the same "
+        "command again to go on from it",
+    )
+
+
+def _nan_ko(rows: Sequence[Any], each: Any) -> str:
+    return (
+        f"손실이 숫자가 아닙니다(NaN/inf). 묶음의 행 번호: {_bad_rows(rows, each)}. "
+        "학습률을 낮추거나 --set precision=fp32로 다시 해 보세요."
+    )
+
+
+def _nan_en(rows: Sequence[Any], each: Any) -> str:
+    return (
+        f"the loss is not a number (NaN or infinite) in the batch of rows {_bad_rows(rows, each)}; "
+        "lower the learning rate or use --set precision=fp32"
+    )
+
+
+def _bad_rows(rows: Sequence[Any], each: Any) -> str:
+    bad = [row for row, fine in zip(rows, each.isfinite().tolist(), strict=False) if not fine] or list(rows)
+    return ", ".join(map(str, bad[:20])) + (" …" if len(bad) > 20 else "")

@@ -1,0 +1,419 @@
+"""A pretrained encoder of the BERT family with a label head, fine-tuned: ``--model encoder:PATH_OR_HUB_ID``.
+
+Inputs become token windows (``windows.py``), the encoder and its head (``heads.py``) turn them into logits, a loss
+(``losses.py``) and the loop of ``maeum.hf.training`` train them. Here the parts are put together, saved and asked.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maeum._files import pretty_json, read_json, write_text
+from maeum._lang import say
+from maeum._optional import require
+from maeum._progress import Line
+from maeum.data import Input
+from maeum.errors import FormatError, NotFitted, UsageError
+from maeum.hf import loading, training
+from maeum.hf.training import Log, LoopConfig, unknown
+from maeum.metrics import counts
+from maeum.models.base import Labels, Proba, check_inputs
+from maeum.models.windows import MARKERS, TARGET_INPUTS, TargetInput, Window, Windows
+from maeum.task import Kind, Task
+
+if TYPE_CHECKING:
+    from maeum.models._label_model import LabelModel
+    from maeum.models.losses import LossConfig
+
+Head = Literal["auto", "cls", "mean", "bigru"]
+Aggregate = Literal["auto", "max", "mean"]
+Floats = NDArray[np.float32]
+
+CPU_TOKENS, GPU_TOKENS = 4096, 32768
+"""Tokens of a prediction batch, padding included."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig(LoopConfig):
+    """Everything that decides a fine-tuned encoder, beside the data and the seed."""
+
+    base: str
+    """Folder or hub id of the pretrained encoder."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub id."""
+    head: Head = "auto"
+    """``cls``: the architecture's own classification head; ``mean``: linear on the mean of the tokens; ``bigru``: a
+    bidirectional GRU over the tokens, joined to the first token. ``auto``: mean where the base was trained with mean
+    pooling, else cls."""
+    dropout: float | None = None
+    """Dropout of the head; None: what the base's own configuration says, or 0.1."""
+    dense: int | None = None
+    """Width of the hidden layers of ``bigru``."""
+    target_input: TargetInput = "none"
+    """How the model is told the target: not at all, as a second text, or marked where it stands."""
+    max_length: int = 256
+    """Tokens of a window, at most what the encoder takes; longer texts become several windows."""
+    overlap: float = 0.25
+    """Share of a window that the next one repeats."""
+    aggregate: Aggregate = "auto"
+    """How window logits are joined, label by label; auto: max for multilabel (a label shows in some part), mean for
+    multiclass."""
+    loss: str | None = None
+    """bce, focal, asl, asl-seed001 (multilabel); ce, focal (multiclass)."""
+    label_smoothing: float = 0.0
+    pos_weight: Literal["none", "balanced"] = "none"
+    class_weight: Literal["none", "balanced"] = "none"
+    gamma: float | None = None
+    """Focusing exponent of the focal loss."""
+    alpha: float | None = None
+    """Weight of positives in the focal loss."""
+    gamma_neg: float | None = None
+    gamma_pos: float | None = None
+    """Focusing exponents of the asymmetric loss."""
+    loss_clip: float | None = None
+    """Probability shift of the asymmetric loss."""
+    loss_eps: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.head not in ("auto", *HEADS):
+            raise unknown("head", self.head, ("auto", *HEADS))
+        if self.target_input not in TARGET_INPUTS:
+            raise unknown("target-input", self.target_input, TARGET_INPUTS)
+        if self.aggregate not in ("auto", "max", "mean"):
+            raise unknown("aggregate", self.aggregate, ("auto", "max", "mean"))
+        if self.max_length < 8:
+            raise UsageError(
+                f"max-length는 8 이상이어야 합니다: {self.max_length}",
+                f"max-length must be at least 8, got {self.max_length}",
+            )
+
+    @classmethod
+    def of(cls, base: str, options: Mapping[str, Any]) -> Self:
+        """Settings from options by name.
+
+        Raises:
+            UsageError: an option that does not exist, or a value that does not fit.
+        """
+        known = {field.name for field in dataclasses.fields(cls)} - {"base"}
+        for name in options:
+            if name not in known:
+                raise unknown(say("설정", "setting"), name, sorted(known))
+        return cls(base=base, **options)
+
+    def loss_config(self, kind: Kind) -> LossConfig:
+        """The loss these settings ask for."""
+        from maeum.models.losses import LossConfig, default_loss
+
+        return LossConfig(
+            name=self.loss or default_loss(kind).name,
+            label_smoothing=self.label_smoothing,
+            pos_weight=self.pos_weight,
+            class_weight=self.class_weight,
+            gamma=self.gamma,
+            alpha=self.alpha,
+            gamma_neg=self.gamma_neg,
+            gamma_pos=self.gamma_pos,
+            clip=self.loss_clip,
+            eps=self.loss_eps,
+        )
+
+
+HEADS = ("cls", "mean", "bigru")
+
+
+class EncoderClassifier:
+    """A fine-tuned encoder.
+
+    Args:
+        seed: fixes the new weights, the order of rows and dropout; on a CPU with the same number of threads the same
+            seed gives the same model.
+    """
+
+    kind = "encoder"
+
+    def __init__(self, task: Task, config: EncoderConfig, *, seed: int = 42) -> None:
+        require("torch")
+        require("transformers")
+        self.task = task
+        self.config = config
+        self.seed = seed
+        self.history: Log = []
+        """What the training loop logged."""
+        self._model: LabelModel | None = None
+        self._windows: Windows | None = None
+        self._tokenizer: Any = None
+
+    @classmethod
+    def of(cls, base: str, task: Task, *, seed: int, options: Mapping[str, Any]) -> Self:
+        """An untrained model from ``encoder:BASE`` and options by name."""
+        return cls(task, EncoderConfig.of(base, options), seed=seed)
+
+    def fit(self, inputs: Sequence[Input], y: Labels) -> Self:
+        """Fine-tune on inputs and labels (n, k)."""
+        return self.fit_watched(inputs, y)
+
+    def fit_watched(
+        self,
+        inputs: Sequence[Input],
+        y: Labels,
+        *,
+        held: tuple[Sequence[Input], Labels] | None = None,
+        work: Path | None = None,
+        name: str = "",
+        progress: Line = lambda _: None,
+    ) -> Self:
+        """Fine-tune, judged on held-out rows along the way.
+
+        Args:
+            held: inputs and labels that are only looked at: for the history, and for ``patience``.
+            work: folder for checkpoints; a killed run with the same data and settings goes on from there.
+            name: what the progress bar is called.
+        """
+        import torch
+
+        from maeum.models.losses import make_loss
+
+        check_inputs(inputs)
+        config = self.config
+        loss = make_loss(config.loss_config(self.task.kind), self.task.kind, y.sum(0), len(y))
+        torch.manual_seed(self.seed)
+        model = self._build()
+        windows = self._windows_of(model)
+        rows = [(number, pieces, y[number]) for number, pieces in enumerate(windows(inputs))]
+        device = training.pick_device(config.device)
+        model.to(device)
+        self._model = model
+        watch = None if held is None else functools.partial(self._judge, windows(held[0]), held[1], loss)
+        job = training.Job(
+            model=model,
+            rows=rows,
+            lengths=[sum(len(window.ids) for window in pieces) for _, pieces, _ in rows],
+            collate=functools.partial(collate, pad_id=windows.frame.pad_id),
+            loss=lambda outputs, labels: loss(outputs["logits"], labels),
+            groups=model.parameter_groups(
+                learning_rate=config.learning_rate or default_learning_rate(model.width),
+                head_learning_rate=config.head_learning_rate,
+                weight_decay=config.weight_decay,
+                layer_decay=config.layer_decay,
+                freeze=config.freeze,
+            ),
+            evaluate=watch,
+            name=name,
+        )
+        loop = dataclasses.replace(config, metric=config.metric or self._default_metric())
+        self.history = training.run(job, loop, seed=self.seed, work=work, progress=progress)
+        return self
+
+    def predict_proba(self, inputs: Sequence[Input]) -> Proba:
+        """Probabilities (n, k)."""
+        check_inputs(inputs)
+        if self._model is None or self._windows is None:
+            raise NotFitted("학습하지 않은 모델입니다.", "this model is not trained yet; call fit first")
+        return self._probabilities(self._logits(self._windows(inputs)))
+
+    def save(self, folder: Path) -> None:
+        """The encoder as a folder that transformers opens, ``hf/``, and what is ours beside it."""
+        if self._model is None:
+            raise NotFitted("학습하지 않은 모델입니다.", "this model is not trained yet; call fit first")
+        from safetensors.torch import save_file
+
+        (folder / "hf").mkdir()
+        loading.save_pretrained(self._model.backbone, self._tokenizer, folder / "hf")
+        if self._model.head is not None:
+            tensors = {name: value.contiguous().cpu() for name, value in self._model.head.state_dict().items()}
+            save_file(tensors, folder / "head.safetensors")
+        about = {
+            "seed": self.seed,
+            "head": self._model.head_name,
+            "config": dataclasses.asdict(self.config),
+        }
+        write_text(folder / "encoder.json", pretty_json(about))
+        write_text(folder / "history.json", pretty_json({"log": self.history}))
+
+    @classmethod
+    def load(cls, folder: Path, task: Task) -> Self:
+        """Read what ``save`` wrote."""
+        require("torch")
+        require("transformers")
+        from safetensors.torch import load_file
+
+        from maeum.models._label_model import LabelModel
+
+        about = read_json(folder / "encoder.json")
+        options = dict(about["config"])
+        self = cls(task, EncoderConfig.of(options.pop("base"), options), seed=int(about["seed"]))
+        self.history = read_json(folder / "history.json")["log"]
+        model = LabelModel.open(folder / "hf", about["head"], len(task), self._aggregate, self.config)
+        if model.head is not None:
+            try:
+                model.head.load_state_dict(load_file(folder / "head.safetensors"))
+            except RuntimeError as error:
+                raise FormatError(
+                    f"'{folder}'의 머리(head) 가중치가 설정과 맞지 않습니다.",
+                    f"the head weights in '{folder}' do not fit its settings",
+                ) from error
+        self._tokenizer = loading.load_tokenizer(folder / "hf")
+        self._windows_of(model)
+        self._model = model.to(training.pick_device("auto")).eval()
+        return self
+
+    @property
+    def _aggregate(self) -> Literal["max", "mean"]:
+        if self.config.aggregate != "auto":
+            return self.config.aggregate
+        return "mean" if self.task.kind == "multiclass" else "max"
+
+    def _default_metric(self) -> str:
+        return "accuracy" if self.task.kind == "multiclass" else "macro-f1"
+
+    def _build(self) -> LabelModel:
+        from maeum.models._label_model import LabelModel
+
+        config = self.config
+        self._tokenizer = loading.load_tokenizer(config.base, revision=config.revision)
+        head = config.head
+        if head == "auto":
+            head = "mean" if loading.pooling_of(config.base, revision=config.revision) == "mean" else "cls"
+        model = LabelModel.new(head, self.task, self._aggregate, config)
+        if config.target_input == "marker":
+            self._tokenizer.add_special_tokens({"additional_special_tokens": list(MARKERS)}, False)
+            model.make_room(self._tokenizer)
+        return model
+
+    def _windows_of(self, model: LabelModel) -> Windows:
+        frame = loading.frame(self._tokenizer, model.backbone.config)
+        markers = ()
+        if self.config.target_input == "marker":
+            markers = tuple(self._tokenizer.convert_tokens_to_ids(list(MARKERS)))
+        self._windows = Windows(
+            self._tokenizer,
+            frame,
+            self.config.target_input,
+            min(self.config.max_length, frame.max_positions),
+            self.config.overlap,
+            markers,
+        )
+        return self._windows
+
+    def _logits(self, pieces: Sequence[tuple[Window, ...]]) -> Floats:
+        """(n, k): windows of similar length together, each joined to its text afterwards."""
+        import torch
+
+        assert self._model is not None
+        assert self._windows is not None
+        model, pad_id = self._model.eval(), self._windows.frame.pad_id
+        flat = [window for windows in pieces for window in windows]
+        owner = np.repeat(np.arange(len(pieces)), [len(windows) for windows in pieces])
+        device = next(model.parameters()).device
+        budget = CPU_TOKENS if device.type == "cpu" else GPU_TOKENS
+        out = np.zeros((len(flat), len(self.task)), np.float32)
+        with torch.inference_mode():
+            for batch in by_token_budget([len(window.ids) for window in flat], budget):
+                tensors = pad([flat[number] for number in batch], pad_id)
+                moved = {name: tensor.to(device) for name, tensor in tensors.items()}
+                out[batch] = model.window_logits(**moved).float().cpu().numpy()
+        return join(out, owner, len(pieces), self._aggregate)
+
+    def _probabilities(self, logits: Floats) -> Proba:
+        z = logits.astype(np.float64)
+        if self.task.kind == "multiclass":
+            e = np.exp(z - z.max(1, keepdims=True, initial=-np.inf))
+            return (e / e.sum(1, keepdims=True)).astype(np.float32)
+        return (1 / (1 + np.exp(-z))).astype(np.float32)
+
+    def _judge(self, pieces: Sequence[tuple[Window, ...]], y: Labels, loss: Any) -> dict[str, float]:
+        import torch
+
+        logits = self._logits(pieces)
+        each = loss(torch.from_numpy(logits), torch.from_numpy(y.astype(np.float32)))
+        return {"loss": float(each.mean())} | quick_metrics(self.task, y, self._probabilities(logits))
+
+
+def default_learning_rate(width: int) -> float:
+    """Small encoders need larger steps: 7e-5 up to 512 wide, 3e-5 above."""
+    return 7e-5 if width <= 512 else 3e-5
+
+
+def quick_metrics(task: Task, y: Labels, proba: Proba) -> dict[str, float]:
+    """What is watched during training.
+
+    Multilabel F1 is taken at the one threshold, common to all labels, that is best on these very rows: good enough to
+    see whether training still helps, and a little too high as a result. Thresholds proper are tuned later.
+    """
+    if task.kind == "multiclass":
+        decided = np.zeros_like(y)
+        decided[np.arange(len(y)), proba.argmax(1)] = 1
+        found = counts(y, decided)
+        return {"accuracy": float((y.argmax(1) == proba.argmax(1)).mean()), "macro-f1": float(found.f1.mean())}
+    best = {"micro-f1": 0.0, "macro-f1": 0.0}
+    for cut in np.linspace(0.02, 0.98, 49):
+        found = counts(y, (proba >= cut).astype(np.uint8))
+        tp, fp, fn = found.tp.sum(), found.fp.sum(), found.fn.sum()
+        best["micro-f1"] = max(best["micro-f1"], float(2 * tp / max(1, 2 * tp + fp + fn)))
+        best["macro-f1"] = max(best["macro-f1"], float(found.f1.mean()))
+    return best | {"accuracy": float(((proba >= 0.5) == y).mean())}
+
+
+def by_token_budget(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Row numbers in batches of similar length whose padded size stays within ``budget`` tokens."""
+    order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+    batches: list[list[int]] = []
+    widest = 0
+    for row in order:
+        if not batches or widest * (len(batches[-1]) + 1) > budget:
+            batches.append([])
+            widest = lengths[row]
+        batches[-1].append(row)
+    return batches
+
+
+def pad(windows: Sequence[Window], pad_id: int) -> dict[str, Any]:
+    """Windows as tensors (m, L), padded on the right."""
+    import torch
+
+    width = max(len(window.ids) for window in windows)
+    ids = np.full((len(windows), width), pad_id, np.int64)
+    mask = np.zeros_like(ids)
+    types = np.zeros_like(ids)
+    for row, window in enumerate(windows):
+        ids[row, : len(window.ids)] = window.ids
+        mask[row, : len(window.ids)] = 1
+        types[row, : len(window.types)] = window.types
+    tensors = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+    if windows[0].types:
+        tensors["token_type_ids"] = torch.from_numpy(types)
+    return tensors
+
+
+def collate(rows: Sequence[tuple[int, tuple[Window, ...], NDArray[Any]]], *, pad_id: int) -> dict[str, Any]:
+    """Training rows as tensors: the windows of all rows, whose they are, and the labels (n, k)."""
+    import torch
+
+    tensors = pad([window for _, windows, _ in rows for window in windows], pad_id)
+    owner = np.repeat(np.arange(len(rows)), [len(windows) for _, windows, _ in rows])
+    tensors["owner"] = torch.from_numpy(owner)
+    tensors["labels"] = torch.from_numpy(np.stack([labels for _, _, labels in rows]).astype(np.float32))
+    tensors["rows"] = [number for number, _, _ in rows]
+    return tensors
+
+
+def join(logits: Floats, owner: NDArray[np.int64], n: int, how: Literal["max", "mean"]) -> Floats:
+    """Window logits (w, k) joined label by label to those of their texts (n, k)."""
+    if len(logits) == n:
+        return logits
+    if how == "max":
+        joined = np.full((n, logits.shape[1]), -np.inf, np.float32)
+        np.maximum.at(joined, owner, logits)
+        return joined
+    total = np.zeros((n, logits.shape[1]), np.float64)
+    np.add.at(total, owner, logits)
+    return (total / np.bincount(owner, minlength=n)[:, None]).astype(np.float32)

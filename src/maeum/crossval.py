@@ -5,6 +5,7 @@ Every row is predicted by a model that saw neither it nor a duplicate of its tex
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
 
-from maeum._files import write_text
+from maeum._files import atomic_folder, pretty_json, write_text
+from maeum._lang import say
+from maeum._processes import is_main_process, wait_for_all
+from maeum._progress import Line
 from maeum.data import Input
 from maeum.errors import FormatError
-from maeum.models.base import Classifier, FitsFolds, Labels, Predictor, Proba
+from maeum.models.base import Classifier, FitsFolds, FitsWatched, Labels, Predictor, Proba, load_predictor
 from maeum.task import Task
 
 
@@ -48,8 +53,6 @@ class OutOfFold:
 
     def save(self, folder: Path) -> None:
         """Write ``oof.safetensors`` and ``oof_ids.txt`` into a folder."""
-        from safetensors.numpy import save_file
-
         arrays: dict[str, NDArray[Any]] = {"proba": self.proba, "y": self.y, "fold": self.fold.astype(np.int16)}
         # safetensors writes the buffer as it lies: an array that is not C-contiguous would come back scrambled
         arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
@@ -63,8 +66,6 @@ class OutOfFold:
         Raises:
             FormatError: the files are missing or do not fit the task.
         """
-        from safetensors.numpy import load_file
-
         try:
             arrays = load_file(folder / "oof.safetensors")
             ids = (folder / "oof_ids.txt").read_text(encoding="utf-8").split("\n")[:-1]
@@ -88,32 +89,86 @@ def cross_fit(
     *,
     keep_folds: bool,
     refit: bool,
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Line = lambda _: None,
+    work: Path | None = None,
 ) -> FoldFit:
-    """Train one model per fold on the other folds, and one on all rows if asked to.
+    """Train one model per fold on all rows outside it, and one on all rows if asked to.
 
     Args:
         make_model: gives a new, untrained model.
-        fold: (n,) fold numbers from ``splits.fold_numbers``.
+        fold: (n,) fold numbers from ``splits.fold_numbers``; -1 for rows that every model trains on.
         keep_folds: return the K fold models too.
         refit: also train on all rows.
         progress: called with a line before each step.
+        work: folder where finished folds and checkpoints are kept, for models that train long; what is found there
+            is not done again, so the caller must see to it that the data and settings are the same.
     """
     model = make_model()
     if refit and not keep_folds and isinstance(model, FitsFolds):
-        progress(f"{int(fold.max()) + 1} folds")
+        progress(say(f"학습: {int(fold.max()) + 1}겹", f"training: {int(fold.max()) + 1} folds"))
         return FoldFit(model.fit_folds(inputs, y, fold), (), model)
+    folds = int(fold.max()) + 1
     proba = np.zeros(y.shape, np.float32)
     kept: list[Predictor] = []
-    for number in range(int(fold.max()) + 1):
-        progress(f"fold {number + 1}/{int(fold.max()) + 1}")
-        train, held = np.flatnonzero(fold != number).tolist(), np.flatnonzero(fold == number).tolist()
-        model = make_model().fit([inputs[row] for row in train], y[train])
-        proba[held] = model.predict_proba([inputs[row] for row in held])
+    for number in range(folds):
+        name = say(f"{number + 1}/{folds}겹", f"fold {number + 1}/{folds}") if folds > 1 else say("학습", "training")
+        progress(say(f"학습: {name}", f"training: {name}") if folds > 1 else name)
+        fitted, held_proba = _one_fold(
+            make_model, inputs, y, fold == number, name, work and work / f"fold_{number}", progress
+        )
+        proba[fold == number] = held_proba
         if keep_folds:
-            kept.append(model)
+            kept.append(fitted)
     final: Predictor | None = None
     if refit:
-        progress("all rows")
-        final = make_model().fit(inputs, y)
+        progress(say("학습: 전체 행", "training: all rows"))
+        nobody = np.zeros(len(y), bool)
+        final, _ = _one_fold(
+            make_model, inputs, y, nobody, say("전체 행", "all rows"), work and work / "all_rows", progress
+        )
     return FoldFit(proba, tuple(kept), final)
+
+
+def _one_fold(
+    make_model: Callable[[], Classifier],
+    inputs: Sequence[Input],
+    y: Labels,
+    held: NDArray[np.bool_],
+    name: str,
+    work: Path | None,
+    progress: Line,
+) -> tuple[Predictor, Proba]:
+    """A model trained on the rows that are not held, and its probabilities for those that are."""
+    model = make_model()
+    if work is not None and (work / "done.json").exists():
+        progress(say(f"{name}: 이미 학습했습니다", f"{name}: already trained"))
+        return load_predictor(model.kind, work / "model", model.task), _read_proba(work)
+    train_rows, held_rows = np.flatnonzero(~held).tolist(), np.flatnonzero(held).tolist()
+    train, watch = [inputs[row] for row in train_rows], [inputs[row] for row in held_rows]
+    if not isinstance(model, FitsWatched):
+        model.fit(train, y[train_rows])
+        return model, model.predict_proba(watch)
+    model.fit_watched(
+        train, y[train_rows], held=(watch, y[held_rows]) if watch else None, work=work, name=name, progress=progress
+    )
+    proba = model.predict_proba(watch)
+    if work is not None:
+        _keep(model, proba, work)
+    return model, proba
+
+
+def _keep(model: Predictor, proba: Proba, work: Path) -> None:
+    """Put a finished fold on disk; its checkpoints are not needed any more."""
+    if is_main_process():
+        with atomic_folder(work / "model", overwrite=True) as folder:
+            model.save(folder)
+        save_file({"proba": np.ascontiguousarray(proba)}, work / "held.safetensors")
+        write_text(work / "done.json", pretty_json({"rows": len(proba)}))
+        for checkpoint in work.glob("checkpoint-*"):
+            shutil.rmtree(checkpoint, ignore_errors=True)
+    wait_for_all()
+
+
+def _read_proba(work: Path) -> Proba:
+    proba: Proba = load_file(work / "held.safetensors")["proba"]
+    return proba

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import platform
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,17 +17,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from maeum import folder as model_folder
-from maeum._files import atomic_folder, refuse_existing, write_text
+from maeum._files import atomic_folder, pretty_json, refuse_existing, write_text
 from maeum._lang import say
+from maeum._processes import is_main_process, wait_for_all
+from maeum._progress import Line
 from maeum._version import __version__
 from maeum.analyzer import Analyzer
 from maeum.calibration import Calibration, fit_calibration
 from maeum.crossval import OutOfFold, cross_fit
 from maeum.data import Dataset, Input
 from maeum.errors import TaskMismatch, UsageError
-from maeum.models.base import Classifier, Labels, Predictor, make_classifier
+from maeum.history import table, write_csv
+from maeum.models.base import Classifier, FitsWatched, Labels, Predictor, make_classifier
 from maeum.models.ensemble import MeanPredictor
 from maeum.report import Report, make_report
 from maeum.splits import duplicate_groups, duplicate_key, fold_numbers, holdout
@@ -35,11 +40,12 @@ from maeum.text import TextPrep
 from maeum.thresholds import Thresholds, tune_thresholds
 
 Keep = Literal["mean", "best", "refit"]
-Progress = Callable[[str], None]
 
 MIN_TRAIN_ROWS = 10
 """Fewer distinct labelled texts than this cannot be split into folds that mean anything."""
 DEFAULT_FOLDS = 5
+HELD_SHARE = 0.1
+"""Share of the training rows that a model trained once leaves out, for its thresholds."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +53,10 @@ class TrainSettings:
     """Everything that decides the result of a run, beside the data."""
 
     model: str = "linear"
-    """Model spec: ``linear``."""
+    """Model spec: ``linear``, or ``encoder:FOLDER_OR_HUB_ID``."""
     folds: int | None = None
-    """Cross-validation folds whose models answer together; None: 5 folds for thresholds only, then one model on all rows."""
+    """Cross-validation folds whose models answer together. None: a linear model gets 5 folds for thresholds only and
+    then learns from all rows; an encoder holds out one tenth of the rows for thresholds and learns once, from the rest."""
     keep: Keep | None = None
     """What the folder answers with: the mean of the fold models, the best of them, or one model refitted on all rows."""
     seed: int = 42
@@ -83,7 +90,12 @@ class TrainSettings:
     @property
     def kept(self) -> Keep:
         """``keep`` with its default filled in."""
-        return self.keep or ("refit" if self.folds is None else "mean")
+        return self.keep or ("refit" if self.folds is None and self.model == "linear" else "mean")
+
+    @property
+    def trains_once(self) -> bool:
+        """Whether one held-out part stands in for the folds, because training is too long to be repeated unasked."""
+        return self.folds is None and self.keep is None and self.model != "linear"
 
     def objective_for(self, task: Task) -> str:
         """``objective`` with its default filled in."""
@@ -100,6 +112,8 @@ class RunResult:
     fold_analyzers: tuple[Analyzer, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall-clock seconds of each stage."""
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """What was measured while training, one row per logged step (see ``maeum.history``)."""
 
 
 def train(
@@ -109,7 +123,7 @@ def train(
     settings: TrainSettings = TrainSettings(),
     output: str | Path | None = None,
     overwrite: bool = False,
-    progress: Progress = lambda _: None,
+    progress: Line = lambda _: None,
 ) -> RunResult:
     """Train, tune and judge a model, and save it as a folder if ``output`` is given.
 
@@ -127,58 +141,118 @@ def train(
     """
     if output is not None:
         refuse_existing(Path(output), overwrite=overwrite)
-    run = _Run(settings, progress)
-    result = run(data, valid)
-    if output is not None:
+    run = _Run(settings, progress if is_main_process() else lambda _: None)
+    place = None if output is None or settings.model == "linear" else Path(f"{output}.partial")
+    run.prepare(data, valid)
+    if place is not None:
+        claim(place, run.identity(), overwrite=overwrite)
+    result = run(place)
+    if output is not None and is_main_process():
         progress(say("저장", "saving"))
         save_run(result, Path(output), overwrite=overwrite)
+        if place is not None:
+            shutil.rmtree(place, ignore_errors=True)
+    wait_for_all()
     return result
 
 
 class _Run:
     """The stages of a run, timed."""
 
-    def __init__(self, settings: TrainSettings, progress: Progress) -> None:
+    def __init__(self, settings: TrainSettings, progress: Line) -> None:
         self.settings = settings
         self.progress = progress
         self.seconds: dict[str, float] = {}
         self.notes: list[str] = []
 
-    def __call__(self, data: Dataset, valid: Dataset | float | None) -> RunResult:
+    def prepare(self, data: Dataset, valid: Dataset | float | None) -> None:
+        """Split the rows and prepare the texts: all that comes before training."""
         settings = self.settings
-        train_rows, judge_rows = self._split(data, valid)
-        task = train_rows.task
-        prep = TextPrep.named(settings.clean)
-        self.progress(say(f"글 {len(train_rows)}건 준비", f"preparing {len(train_rows)} texts"))
-        inputs = self._timed("prepare", lambda: prepare_all(prep, train_rows.inputs))
-        y = train_rows.y
-        fold = fold_numbers(
-            y,
-            duplicate_groups(train_rows.texts),
-            folds=settings.folds or min(DEFAULT_FOLDS, len(y)),
-            seed=settings.split_seed,
-        )
+        self.source = data.source
+        self.train_rows, self.judge_rows = self._split(data, valid)
+        self.prep = TextPrep.named(settings.clean)
+        self.progress(say(f"글 {len(self.train_rows)}건 준비", f"preparing {len(self.train_rows)} texts"))
+        self.inputs = self._timed("prepare", lambda: prepare_all(self.prep, self.train_rows.inputs))
+        self.fold = self._folds()
+        self._note_missing_in_folds()
+
+    def identity(self) -> dict[str, Any]:
+        """What a killed run must share with this one to be continued by it."""
+        return {
+            "settings": self._settings(),
+            "train": self.train_rows.fingerprint,
+            "task": self.train_rows.task.fingerprint,
+            "maeum": __version__,
+        }
+
+    def __call__(self, work: Path | None = None) -> RunResult:
+        settings, task, y = self.settings, self.train_rows.task, self.train_rows.y
         fit = self._timed(
             "fit",
             lambda: cross_fit(
                 lambda: new_model(settings, task),
-                inputs,
+                self.inputs,
                 y,
-                fold,
+                self.fold,
                 keep_folds=settings.kept != "refit",
                 refit=settings.kept == "refit",
-                progress=lambda step: self.progress(say(f"학습: {step}", f"training: {step}")),
+                progress=self.progress,
+                work=work,
             ),
         )
-        oof = OutOfFold(task, tuple(train_rows.ids), y, fit.proba, fold)
+        held = np.flatnonzero(self.fold >= 0)
+        ids = self.train_rows.ids
+        oof = OutOfFold(task, tuple(ids[row] for row in held), y[held], fit.proba[held], self.fold[held])
         self.progress(say("보정과 기준값", "calibration and thresholds"))
         calibration, thresholds = self._timed("tune", lambda: tune(oof, settings))
+        self._note_watched()
         predictor = self._answering(fit.models, fit.final, oof, calibration, thresholds)
-        about = self._about(train_rows, judge_rows, data)
-        analyzer = Analyzer(predictor, prep=prep, thresholds=thresholds, calibration=calibration, about=about)
+        about = self._about()
+        analyzer = Analyzer(predictor, prep=self.prep, thresholds=thresholds, calibration=calibration, about=about)
         self.progress(say("평가", "evaluating"))
-        report = self._timed("evaluate", lambda: self._judge(analyzer, oof, train_rows, judge_rows))
-        return RunResult(analyzer, report, oof, self._fold_analyzers(analyzer, fit.models), self.seconds)
+        report = self._timed("evaluate", lambda: self._judge(analyzer, oof))
+        logs = [model.history if isinstance(model, FitsWatched) else [] for model in (*fit.models, fit.final)]
+        history = [
+            row for number, log in enumerate(logs) for row in table(log, fold=number if len(fit.models) > 1 else None)
+        ]
+        folds = self._fold_analyzers(analyzer, fit.models) if len(fit.models) > 1 else ()
+        return RunResult(analyzer, report, oof, folds, self.seconds, history)
+
+    def _folds(self) -> NDArray[np.int64]:
+        """(n,) which fold holds each row out; -1 for rows that are only trained on."""
+        y, groups = self.train_rows.y, duplicate_groups(self.train_rows.texts)
+        seed = self.settings.split_seed
+        if self.settings.trains_once:
+            _, held = holdout(y, groups, fraction=HELD_SHARE, seed=seed)
+            fold = np.full(len(y), -1, np.int64)
+            fold[held] = 0
+            return fold
+        return fold_numbers(y, groups, folds=self.settings.folds or min(DEFAULT_FOLDS, len(y)), seed=seed)
+
+    def _note_missing_in_folds(self) -> None:
+        y, task = self.train_rows.y, self.train_rows.task
+        missing = [
+            key
+            for key, column in zip(task.keys, y.T, strict=True)
+            if column.any() and any(not column[self.fold != number].any() for number in range(self.fold.max() + 1))
+        ]
+        if missing:
+            self.notes.append(
+                say(
+                    f"너무 드물어, 어떤 겹에서는 학습 행에 한 번도 나오지 않는 라벨: {', '.join(missing)}",
+                    f"labels so rare that some fold trains without ever seeing them: {', '.join(missing)}",
+                )
+            )
+
+    def _note_watched(self) -> None:
+        if self.settings.model_options.get("patience") is not None:
+            self.notes.append(
+                say(
+                    "조기 종료가 떼어 둔 행을 보고 멈출 때를 골랐으므로, 같은 행에서 맞춘 기준값과 교차 검증 점수는 조금 낙관적입니다.",
+                    "early stopping chose when to stop by the held-out rows, so out-of-fold scores and thresholds from the "
+                    "same rows are a little optimistic",
+                )
+            )
 
     def _timed(self, stage: str, work: Callable[[], Any]) -> Any:
         start = time.perf_counter()
@@ -259,6 +333,8 @@ class _Run:
     ) -> Predictor:
         if final is not None:
             return final
+        if len(models) == 1:
+            return models[0]
         if self.settings.kept == "mean":
             return MeanPredictor(oof.task, models, in_folds=True)
         decided = thresholds.decide(calibration.apply(oof.proba))
@@ -284,16 +360,20 @@ class _Run:
             for number, model in enumerate(models)
         )
 
-    def _about(self, rows: Dataset, judge: Dataset | None, data: Dataset) -> dict[str, Any]:
+    def _settings(self) -> dict[str, Any]:
         settings = dataclasses.asdict(self.settings) | {
             "keep": self.settings.kept,
-            "objective": self.settings.objective_for(rows.task),
+            "objective": self.settings.objective_for(self.train_rows.task),
         }
         settings["model_options"] = dict(self.settings.model_options)
+        return settings
+
+    def _about(self) -> dict[str, Any]:
+        rows, judge = self.train_rows, self.judge_rows
         return {
-            "settings": settings,
+            "settings": self._settings(),
             "train": {
-                "source": data.source,
+                "source": self.source,
                 "rows": len(rows),
                 "fingerprint": rows.fingerprint,
                 "support": dict(zip(rows.task.keys, map(int, rows.y.sum(0)), strict=True)),
@@ -303,7 +383,8 @@ class _Run:
             "notes": self.notes,
         }
 
-    def _judge(self, analyzer: Analyzer, oof: OutOfFold, rows: Dataset, judge: Dataset | None) -> Report:
+    def _judge(self, analyzer: Analyzer, oof: OutOfFold) -> Report:
+        rows, judge = self.train_rows, self.judge_rows
         support = rows.y.sum(0).tolist()
         model = f"{analyzer.predictor.kind} ({self.settings.kept})"
         if judge is not None:
@@ -332,6 +413,28 @@ class _Run:
         )
 
 
+def claim(work: Path, identity: Mapping[str, Any], *, overwrite: bool) -> None:
+    """Take over the work folder of a killed run with the same data and settings, or begin a new one.
+
+    Raises:
+        UsageError: it holds the progress of another run.
+    """
+    path = work / "run.json"
+    text = pretty_json(identity)
+    if path.exists() and path.read_text(encoding="utf-8") != text:
+        if not overwrite:
+            raise UsageError(
+                f"'{work}'에 다른 데이터나 설정으로 하다 만 학습이 있습니다. 그 학습을 이으려면 같은 명령을 쓰고, 버리려면 --overwrite를 주세요.",
+                f"'{work}' holds an unfinished run with other data or settings; repeat that command to continue it, or "
+                "give --overwrite to discard it",
+            )
+        if is_main_process():
+            shutil.rmtree(work)
+    wait_for_all()
+    if is_main_process() and not path.exists():
+        write_text(path, text)
+
+
 def new_model(settings: TrainSettings, task: Task) -> Classifier:
     """An untrained model for these settings."""
     return make_classifier(settings.model, task, seed=settings.seed, options=dict(settings.model_options))
@@ -344,10 +447,15 @@ def prepare_all(prep: TextPrep, inputs: Sequence[Input]) -> list[Input]:
 
 def tune(oof: OutOfFold, settings: TrainSettings) -> tuple[Calibration, Thresholds]:
     """Calibration, and thresholds on the calibrated probabilities, from out-of-fold rows."""
-    calibration = (
-        fit_calibration(oof.y, oof.proba, oof.fold, oof.task) if settings.calibrate else Calibration.identity(oof.task)
-    )
     folds = int(oof.fold.max()) + 1
+    # calibration is judged on parts it was not fitted on; rows held out together have no folds, so any parts will do
+    parts = oof.fold if folds > 1 else np.arange(len(oof.ids)) % DEFAULT_FOLDS
+    calibration = (
+        fit_calibration(oof.y, oof.proba, parts, oof.task) if settings.calibrate else Calibration.identity(oof.task)
+    )
+    tuned_on = f"out-of-fold probabilities of {len(oof.ids)} training rows, {folds} folds"
+    if folds == 1:
+        tuned_on = f"{len(oof.ids)} training rows that were held out"
     thresholds = tune_thresholds(
         oof.y,
         calibration.apply(oof.proba),
@@ -355,7 +463,7 @@ def tune(oof: OutOfFold, settings: TrainSettings) -> tuple[Calibration, Threshol
         objective=settings.objective_for(oof.task),
         shrinkage=settings.shrinkage,
         empty=settings.empty,
-        tuned_on=f"out-of-fold probabilities of {len(oof.ids)} training rows, {folds} folds",
+        tuned_on=tuned_on,
         resamples=100,
         seed=settings.seed,
     )
@@ -370,6 +478,8 @@ def save_run(result: RunResult, output: Path, *, overwrite: bool = False) -> Non
         result.oof.save(target)
         write_text(target / "report.json", result.report.to_json())
         write_text(target / "report.html", result.report.to_html())
+        if result.history:
+            write_csv(target / "history.csv", result.history)
         write_text(target / "README.md", model_card(analyzer, result.report))
         for number, fold_analyzer in enumerate(result.fold_analyzers):
             place = target / "folds" / str(number)

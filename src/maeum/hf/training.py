@@ -24,8 +24,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from maeum._lang import say
+from maeum._processes import is_main_process, process_count
 from maeum._progress import Line, Step, steps
 from maeum.errors import MaeumError, UsageError
+from maeum.history import table, write_csv
 
 if TYPE_CHECKING:
     import torch
@@ -130,11 +132,13 @@ class Job:
     collate: Callable[[list[Any]], dict[str, Any]]
     """Rows to tensors; ``labels`` holds one row of numbers per example, ``rows`` the row numbers."""
     loss: Callable[[Any, Any], Any]
-    """(outputs, labels) -> (n,) loss of each example."""
+    """(outputs, labels) -> (n,) loss of each item: of each row, or with ``per_token`` of each label that is not -100."""
     groups: list[dict[str, Any]]
     """Parameter groups with their learning rates, for AdamW."""
     evaluate: Callable[[], dict[str, float]] | None = None
     """Metrics on the held-out rows, by name, among them what ``metric`` names."""
+    per_token: bool = False
+    """Losses are averaged over the labels that are not -100 instead of over rows."""
     name: str = ""
     """What the progress bar says."""
 
@@ -159,7 +163,9 @@ def run(job: Job, config: LoopConfig, *, seed: int, work: Path | None, progress:
         stack.enter_context(_readable_errors(config, folder))
         stack.enter_context(warnings.catch_warnings())
         warnings.filterwarnings("ignore", message=".*'pin_memory' argument is set as true.*")
-        trainer = _trainer(job, config, seed=seed, folder=folder, resumable=work is not None, bar=bar)
+        trainer = _trainer(
+            job, config, seed=seed, folder=folder, resumable=work is not None, bar=bar, progress=progress
+        )
         last = last_checkpoint(folder) if work is not None else None
         if last is not None:
             progress(say(f"{last.name}부터 이어서 학습", f"resuming from {last.name}"))
@@ -183,20 +189,6 @@ def last_checkpoint(folder: Path) -> Path | None:
     return max(complete)[1] if complete else None
 
 
-def is_main_process() -> bool:
-    """Whether this process writes files and speaks: the only one, or the first of several."""
-    return int(os.environ.get("RANK", "0")) == 0
-
-
-def wait_for_all() -> None:
-    """Wait until every process of a launch has come this far."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        import torch.distributed as dist
-
-        if dist.is_initialized():
-            dist.barrier()
-
-
 def pick_device(name: str) -> torch.device:
     """The device of ``--device``.
 
@@ -205,6 +197,7 @@ def pick_device(name: str) -> torch.device:
     """
     import torch
 
+    name = os.environ.get("MAEUM_DEVICE", "auto") if name == "auto" else name
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -219,11 +212,20 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def _trainer(job: Job, config: LoopConfig, *, seed: int, folder: Path, resumable: bool, bar: Step) -> Any:
+def _trainer(
+    job: Job, config: LoopConfig, *, seed: int, folder: Path, resumable: bool, bar: Step, progress: Line
+) -> Any:
     from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainingArguments
 
     if config.gradient_checkpointing:
         enable_checkpointing(job.model)
+    if config.batch_size % (process_count() * config.accumulation):
+        raise UsageError(
+            f"batch-size({config.batch_size})는 프로세스 수({process_count()}) × accumulation({config.accumulation})으로 "
+            "나누어떨어져야 합니다.",
+            f"batch-size ({config.batch_size}) must be divisible by the number of processes ({process_count()}) times "
+            f"accumulation ({config.accumulation})",
+        )
     device = pick_device(config.device)
     half = _half(config.precision, device.type)
     watch = job.evaluate is not None
@@ -234,7 +236,7 @@ def _trainer(job: Job, config: LoopConfig, *, seed: int, folder: Path, resumable
         output_dir=str(folder),
         num_train_epochs=config.epochs,
         max_steps=config.max_steps or -1,
-        per_device_train_batch_size=max(1, -(-config.batch_size // config.accumulation)),
+        per_device_train_batch_size=config.batch_size // config.accumulation,
         gradient_accumulation_steps=config.accumulation,
         learning_rate=max(group["lr"] for group in job.groups),
         weight_decay=config.weight_decay,
@@ -264,13 +266,11 @@ def _trainer(job: Job, config: LoopConfig, *, seed: int, folder: Path, resumable
         optim="adamw_torch",
     )
 
-    class GroupedTrainer(Trainer):  # type: ignore[misc]
+    class GroupedTrainer(Trainer):
         """``Trainer`` with our sampler, optimiser groups and evaluation."""
 
         def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-            return length_grouped_sampler(
-                job.lengths, config.batch_size, seed=seed, grouped=config.group_by_length
-            )
+            return length_grouped_sampler(job.lengths, config.batch_size, seed=seed, grouped=config.group_by_length)
 
         def create_optimizer(self, model: Any = None) -> Any:
             if self.optimizer is None:
@@ -284,7 +284,7 @@ def _trainer(job: Job, config: LoopConfig, *, seed: int, folder: Path, resumable
             self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
         ) -> dict[str, float]:
             assert job.evaluate is not None
-            self.model.eval()
+            job.model.eval()
             metrics = {f"{metric_key_prefix}_{name.replace('-', '_')}": v for name, v in job.evaluate().items()}
             self.log(metrics)
             self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
@@ -294,7 +294,8 @@ def _trainer(job: Job, config: LoopConfig, *, seed: int, folder: Path, resumable
         each = job.loss(outputs, labels)
         if not bool(each.isfinite().all()):
             raise NotFinite(_nan_ko(last["rows"], each), _nan_en(last["rows"], each))
-        count = each.shape[0] if num_items_in_batch is None else num_items_in_batch / labels[0].numel()
+        labels_of_item = 1 if job.per_token else labels[0].numel()
+        count = each.shape[0] if num_items_in_batch is None else num_items_in_batch / labels_of_item
         return each.sum() / count
 
     last: dict[str, list[Any]] = {"rows": []}
@@ -304,7 +305,10 @@ def _trainer(job: Job, config: LoopConfig, *, seed: int, folder: Path, resumable
         last["rows"] = batch.pop("rows")
         return batch
 
-    callbacks: list[Any] = [_bar_callback(bar), _clock_callback(config.checkpoint_minutes, resumable=resumable)]
+    callbacks: list[Any] = [
+        _watch_callback(bar, progress, folder),
+        _clock_callback(config.checkpoint_minutes, resumable=resumable),
+    ]
     if keep_best:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=config.patience or 1))
     trainer = GroupedTrainer(
@@ -382,29 +386,40 @@ def _by_length(order: list[int], lengths: Sequence[int], batch_size: int, genera
     return [row for batch in batches + short for row in batch]
 
 
-def _bar_callback(bar: Step) -> Any:
+def _watch_callback(bar: Step, progress: Line, folder: Path) -> Any:
     from transformers import TrainerCallback
 
-    class Bar(TrainerCallback):  # type: ignore[misc]
+    class Watch(TrainerCallback):
+        """The bar, a line for each evaluation, and the history on disk while the run goes on."""
+
         remark = ""
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if state.is_world_process_zero:
                 bar(state.global_step, self.remark)
 
-        def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, float] | None = None, **_: Any) -> None:
-            words = {"loss": "loss", "eval_loss": "valid"}
-            shown = [f"{short} {logs[name]:.4f}" for name, short in words.items() if logs and name in logs]
-            if shown:
-                self.remark = " ".join(shown)
+        def on_log(
+            self, args: Any, state: Any, control: Any, logs: Mapping[str, float] | None = None, **_: Any
+        ) -> None:
+            if not state.is_world_process_zero:
+                return
+            found = dict(logs or {})
+            if "loss" in found:
+                self.remark = f"loss {found['loss']:.4f}"
+            if "eval_loss" in found:
+                scores = " ".join(
+                    f"{name.removeprefix('eval_')} {v:.4f}" for name, v in found.items() if "eval_" in name
+                )
+                progress(f"epoch {state.epoch:.2f} step {state.global_step}  {self.remark}  valid: {scores}")
+            write_csv(folder / "history.csv", table(state.log_history))
 
-    return Bar()
+    return Watch()
 
 
 def _clock_callback(minutes: float, *, resumable: bool) -> Any:
     from transformers import TrainerCallback
 
-    class Clock(TrainerCallback):  # type: ignore[misc]
+    class Clock(TrainerCallback):
         saved = time.monotonic()
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:

@@ -45,7 +45,7 @@ class LabelModel(nn.Module):
     def new(cls, head: str, task: Task, aggregate: Literal["max", "mean"], config: EncoderConfig) -> Self:
         """A pretrained backbone with a new head."""
         if head == "cls":
-            names = {number: key for number, key in enumerate(task.keys)}
+            names = dict(enumerate(task.keys))
             backbone = loading.load_classifier(
                 config.base,
                 len(task),
@@ -60,9 +60,7 @@ class LabelModel(nn.Module):
         return cls(backbone, _head(head, backbone, len(task), config), head, aggregate)
 
     @classmethod
-    def open(
-        cls, folder: Path, head: str, k: int, aggregate: Literal["max", "mean"], config: EncoderConfig
-    ) -> Self:
+    def open(cls, folder: Path, head: str, k: int, aggregate: Literal["max", "mean"], config: EncoderConfig) -> Self:
         """What ``EncoderClassifier.save`` wrote; the weights of a head of ours come after."""
         if head == "cls":
             return cls(loading.load_classifier(folder), None, head, aggregate)
@@ -146,7 +144,7 @@ def _depth(name: str, config: Any) -> int | None:
         return None
     if found := _BLOCK.search(name):
         block, layer = map(int, found.groups())
-        return 1 + sum(config.block_sizes[:block]) + layer
+        return 1 + int(sum(config.block_sizes[:block])) + layer
     if found := _LAYER.search(name):
         return 1 + int(found.group(1))
     return 0

@@ -133,7 +133,9 @@ def make_classifier(spec: str, task: Task, *, seed: int, options: dict[str, Any]
         )
     made: Any = _class(kind)
     model: Classifier = (
-        made.of(argument, task, seed=seed, options=options or {}) if argument else made(task, seed=seed, **(options or {}))
+        made.of(argument, task, seed=seed, options=options or {})
+        if argument
+        else made(task, seed=seed, **(options or {}))
     )
     return model
 

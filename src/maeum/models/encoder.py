@@ -327,8 +327,11 @@ class EncoderClassifier:
         z = logits.astype(np.float64)
         if self.task.kind == "multiclass":
             e = np.exp(z - z.max(1, keepdims=True, initial=-np.inf))
-            return (e / e.sum(1, keepdims=True)).astype(np.float32)
-        return (1 / (1 + np.exp(-z))).astype(np.float32)
+            z = e / e.sum(1, keepdims=True)
+        else:
+            z = 1 / (1 + np.exp(-z))
+        proba: Proba = z.astype(np.float32)
+        return proba
 
     def _judge(self, pieces: Sequence[tuple[Window, ...]], y: Labels, loss: Any) -> dict[str, float]:
         import torch

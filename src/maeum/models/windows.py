@@ -63,7 +63,7 @@ class Windows:
         if self.target_input == "pair":
             forms = sorted({clean(item.target.form) for item in inputs if item.target is not None})
             words = dict(zip(forms, (ids for ids, _ in self._pieces(forms)), strict=True))
-        result = []
+        result: list[tuple[Window, ...]] = []
         for item, text, (ids, offsets) in zip(inputs, texts, pieces, strict=True):
             if self.target_input == "marker" and item.target is not None:
                 result.append((self._marked(text, item.target, ids, offsets),))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -88,10 +89,35 @@ class Say:
     def __init__(self, *, quiet: bool) -> None:
         self.quiet = quiet
         self.start = time.perf_counter()
+        self.drawn: Any = None
 
     def __call__(self, line: str) -> None:
         if not self.quiet:
-            click.echo(f"[{time.perf_counter() - self.start:6.1f}s] {line}", err=True)
+            text = f"[{time.perf_counter() - self.start:6.1f}s] {line}"
+            if self.drawn is not None:
+                self.drawn.write(text, file=sys.stderr)
+            else:
+                click.echo(text, err=True)
+
+    @contextlib.contextmanager
+    def bar(self, name: str, total: int) -> Iterator[Callable[[int, str], None]]:
+        """A bar with the time left, on a terminal; nothing elsewhere."""
+        if self.quiet or not is_terminal():
+            yield lambda done, remark: None
+            return
+        from tqdm import tqdm
+
+        with tqdm(total=total, desc=name, file=sys.stderr, dynamic_ncols=True) as drawn:
+
+            def step(done: int, remark: str) -> None:
+                drawn.set_postfix_str(remark, refresh=False)
+                drawn.update(done - drawn.n)
+
+            self.drawn = drawn
+            try:
+                yield step
+            finally:
+                self.drawn = None
 
 
 def read_data(source: str, *, task: Task | None, rejects_beside: str | None = None, **options: Any) -> Dataset:

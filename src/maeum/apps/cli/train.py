@@ -22,9 +22,16 @@ from maeum.apps.cli._options import (
     task_option,
     task_or_none,
 )
+from maeum.errors import UsageError
 
 training_options = stack(
-    click.option("--model", default="linear", show_default=True, metavar="SPEC", help=say("모델 종류", "Model spec.")),
+    click.option(
+        "--model",
+        default="linear",
+        show_default=True,
+        metavar="SPEC",
+        help=say("모델: linear, encoder:폴더_또는_허브_id", "Model: linear, encoder:FOLDER_OR_HUB_ID."),
+    ),
     click.option(
         "--valid",
         metavar="FILE|0.1",
@@ -87,6 +94,61 @@ training_options = stack(
     ),
 )
 
+encoder_options = stack(
+    click.option("--epochs", type=float, metavar="N", help=say("학습 행을 도는 횟수(3)", "Passes over the rows (3).")),
+    click.option("--batch-size", type=click.IntRange(1), metavar="N", help=say("묶음 크기(32)", "Rows a step (32).")),
+    click.option(
+        "--learning-rate", type=float, metavar="R", help=say("인코더의 학습률", "The encoder's learning rate.")
+    ),
+    click.option("--weight-decay", type=float, metavar="W", help=say("가중치 감쇠(0.01)", "Weight decay (0.01).")),
+    click.option(
+        "--max-length",
+        type=int,
+        metavar="N",
+        help=say("창 하나의 토큰 수(256). 긴 글은 여러 창으로", "Tokens of a window (256); longer texts get several."),
+    ),
+    click.option(
+        "--patience",
+        type=click.IntRange(1),
+        metavar="N",
+        help=say("N번 나아지지 않으면 멈추고 가장 좋은 것을", "Stop after N evaluations without gain; keep the best."),
+    ),
+    click.option("--metric", metavar="M", help=say("--patience가 보는 점수", "What --patience watches.")),
+    click.option(
+        "--loss", metavar="L", help=say("bce, focal, asl, asl-seed001, ce", "bce, focal, asl, asl-seed001, ce.")
+    ),
+    click.option("--head", metavar="H", help=say("cls, mean, bigru(기본: 베이스에 맞게)", "cls, mean, bigru.")),
+    click.option(
+        "--target-input",
+        metavar="T",
+        help=say("대상을 알려 주는 법: none, pair, marker", "How the target is told: none, pair, marker."),
+    ),
+    click.option("--device", metavar="D", help="auto, cpu, cuda, cuda:N"),
+    click.option(
+        "--set",
+        "more",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help=say(
+            "그 밖의 인코더 설정(warmup=0.1, layer_decay=0.9, precision=bf16, report_to=mlflow …)",
+            "Any other encoder setting (warmup=0.1, layer_decay=0.9, precision=bf16, report_to=mlflow …).",
+        ),
+    ),
+)
+ENCODER_WORDS = (
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "weight_decay",
+    "max_length",
+    "patience",
+    "metric",
+    "loss",
+    "head",
+    "target_input",
+    "device",
+)
+
 
 @click.command(
     help=say(
@@ -97,6 +159,7 @@ training_options = stack(
         "maeum train sample:nikl-ea --valid 0.2 -o runs/first",
         "maeum train train.csv --text-column 발화문 --label-column 상황 --task aihub-7 --valid dev.csv -o runs/a",
         "maeum train nsmc/train.tsv --format nsmc --valid 0.1 --model linear -o runs/nsmc",
+        "maeum train train.jsonl --model encoder:klue/roberta-base --target-input marker --folds 5 -o runs/encoder",
     ),
 )
 @click.argument("data", metavar="DATA")
@@ -104,6 +167,7 @@ training_options = stack(
 @task_option
 @data_options
 @training_options
+@encoder_options
 @click.option(
     "--config", metavar="run.toml", help=say("설정 파일(명령행이 이깁니다)", "Settings file; the command line wins.")
 )
@@ -149,7 +213,35 @@ def _settings(words: dict[str, Any], cls: Any) -> Any:
     values = {name: words[name] for name in names}
     if words["shrinkage"] is not None:
         values["shrinkage"] = words["shrinkage"]
-    return cls(calibrate=not words["no_calibration"], **values)
+    options = encoder_settings(words)
+    if options and words["model"] == "linear":
+        raise UsageError(
+            f"linear 모델에는 없는 설정입니다: {', '.join(options)}. 인코더는 --model encoder:폴더로 고릅니다.",
+            f"the linear model has no such setting: {', '.join(options)}; an encoder is chosen with --model encoder:FOLDER",
+        )
+    return cls(calibrate=not words["no_calibration"], model_options=options, **values)
+
+
+def encoder_settings(words: dict[str, Any]) -> dict[str, Any]:
+    """Encoder settings from the options of their own, ``--set`` and the ``[encoder]`` table of a settings file."""
+    options: dict[str, Any] = dict(words.get("encoder") or {})
+    for word in words["more"]:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise UsageError(f"--set은 KEY=VALUE 꼴입니다: {word}", f"--set takes KEY=VALUE, got {word}")
+        options[name.strip().replace("-", "_")] = _value(value.strip())
+    options |= {name: words[name] for name in ENCODER_WORDS if words[name] is not None}
+    return options
+
+
+def _value(word: str) -> Any:
+    """A number, a truth value or a word, as TOML would read it."""
+    import tomllib
+
+    try:
+        return tomllib.loads(f"value = {word}")["value"]
+    except tomllib.TOMLDecodeError:
+        return word
 
 
 def _valid(word: str | None, rows: Any, reading: dict[str, Any], output: str) -> Any:

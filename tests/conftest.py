@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,14 @@ from maeum._lang import set_language
 from maeum.task import Label, Task
 
 DATA = Path(os.environ.get("MAEUM_DATA") or Path(__file__).parents[2] / "shared" / "data")
+
+
+def pytest_configure() -> None:
+    """What the libraries read from the environment once, so before any of them is imported."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # workers share the cores already
+        os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +57,42 @@ def _english(monkeypatch: pytest.MonkeyPatch):
     set_language(None)
     yield
     set_language(None)
+
+
+TinyBase = Callable[..., Path]
+"""``tiny_base("klue-bert")``: the folder of a tiny encoder, to be read only; ``dropout=False``: one without dropout."""
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> TinyBase:
+    """Tiny encoders by the names of ``tiny.SHAPES``, each built once."""
+    place = tmp_path_factory.mktemp("tiny")
+
+    def base(name: str, *, dropout: bool = True) -> Path:
+        import tiny
+
+        folder = place / name if dropout else place / f"{name}-calm"
+        if not folder.exists() and dropout:
+            tiny.build(name, folder)
+        elif not folder.exists():
+            shutil.copytree(base(name), folder)
+            path = folder / "config.json"
+            config = json.loads(path.read_text(encoding="utf-8"))
+            none = {key: 0.0 for key in config if "dropout" in key}
+            path.write_text(json.dumps({**config, **none}, ensure_ascii=False), encoding="utf-8")
+        return folder
+
+    return base
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """torch on one thread: for tiny models more are slower, and the same numbers everywhere need the same number."""
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from maeum._version import __version__
 
 if TYPE_CHECKING:
     from maeum.analyzer import Analysis, Analyzer
-    from maeum.api import evaluate, train, tune_thresholds
+    from maeum.api import ensemble, evaluate, train, tune_thresholds
     from maeum.data import AspectLabel, Dataset, Example, Input, Target
     from maeum.errors import MaeumError
     from maeum.experiment import RunResult, TrainSettings
@@ -46,6 +46,7 @@ _HOME = {
     "TextPrep": "text",
     "Thresholds": "thresholds",
     "TrainSettings": "experiment",
+    "ensemble": "api",
     "evaluate": "api",
     "get_task": "task",
     "load": "folder",
@@ -73,6 +74,7 @@ __all__ = [
     "Thresholds",
     "TrainSettings",
     "__version__",
+    "ensemble",
     "evaluate",
     "get_task",
     "load",

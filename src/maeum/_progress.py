@@ -5,9 +5,11 @@ The library only calls; what is shown, and whether, belongs to the front end tha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
+
+from numpy.typing import NDArray
 
 Line = Callable[[str], None]
 """The simplest listener: a function called with a line before each stage."""
@@ -26,6 +28,35 @@ class Progress(Protocol):
     def bar(self, name: str, total: int) -> AbstractContextManager[Step]:
         """A bar of ``total`` steps for as long as the block runs."""
         ...
+
+
+@runtime_checkable
+class ScoreListener(Protocol):
+    """A listener that also looks at the scores on the way. It may end the run by raising from either call."""
+
+    def __call__(self, line: str) -> None:
+        """A stage begins."""
+        ...
+
+    def evaluated(self, epoch: float, scores: Mapping[str, float]) -> None:
+        """The model in training was judged on held-out rows after so many epochs."""
+        ...
+
+    def folds_done(self, folds: int, y: NDArray[Any], proba: NDArray[Any]) -> None:
+        """So many folds are done and more will follow; labels and probabilities (n, k) of the rows they held out."""
+        ...
+
+
+def report_scores(progress: Line, epoch: float, scores: Mapping[str, float]) -> None:
+    """Tell a listener that wants to know what an evaluation found."""
+    if isinstance(progress, ScoreListener):
+        progress.evaluated(epoch, scores)
+
+
+def report_folds(progress: Line, folds: int, y: NDArray[Any], proba: NDArray[Any]) -> None:
+    """Tell a listener that wants to know what the folds so far gave."""
+    if isinstance(progress, ScoreListener):
+        progress.folds_done(folds, y, proba)
 
 
 def steps(progress: Line, name: str, total: int) -> AbstractContextManager[Step]:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from maeum import experiment, folder
+from maeum import experiment, folder, voting
+from maeum._files import refuse_existing
 from maeum.analyzer import Analyzer
 from maeum.data import Dataset, Example
 from maeum.errors import UsageError
@@ -84,6 +85,34 @@ def tune_thresholds(
     else:
         scored = score_model(analyzer, dataset(data, task, fallback=analyzer.task), name=_name(model))
     return retune(scored, objective=objective, shrinkage=shrinkage, empty=empty)
+
+
+def ensemble(
+    models: Iterable[str | Path],
+    *,
+    data: Rows | None = None,
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
+    **options: Any,
+) -> voting.EnsembleResult:
+    """A model that votes, from model folders of one task; saved as a folder if ``output`` is given.
+
+    Args:
+        models: the folders.
+        data: labelled rows to fit weights and thresholds on, unseen by the models; see ``Rows``. None: the rows all
+            models have out-of-fold probabilities for.
+        options: ``vote`` (``soft`` or ``hard``), ``weights``, ``equal``, ``objective``, ``empty``; see
+            ``maeum.voting.ensemble``.
+    """
+    if output is not None:
+        refuse_existing(Path(output), overwrite=overwrite)
+    members = voting.open_members(models)
+    rows = None if data is None else dataset(data, fallback=members[0].analyzer.task if members else None)
+    result = voting.ensemble(members, data=rows, progress=progress, **options)
+    if output is not None:
+        voting.save_ensemble(result, output, overwrite=overwrite)
+    return result
 
 
 def dataset(rows: Rows, task: Task | str | None = None, *, fallback: Task | None = None) -> Dataset:

@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 from maeum._files import atomic_folder, pretty_json, write_text
 from maeum._lang import say
 from maeum._processes import is_main_process, wait_for_all
-from maeum._progress import Line
+from maeum._progress import Line, report_folds
 from maeum.data import Input
 from maeum.errors import FormatError
 from maeum.models.base import Classifier, FitsFolds, FitsWatched, Labels, Predictor, Proba, load_predictor
@@ -117,6 +117,9 @@ def cross_fit(
             make_model, inputs, y, fold == number, name, work and work / f"fold_{number}", progress
         )
         proba[fold == number] = held_proba
+        if number + 1 < folds:
+            done = (fold >= 0) & (fold <= number)
+            report_folds(progress, number + 1, y[done], proba[done])
         if keep_folds:
             kept.append(fitted)
     final: Predictor | None = None

@@ -30,7 +30,7 @@ from maeum.calibration import Calibration, fit_calibration
 from maeum.crossval import OutOfFold, cross_fit
 from maeum.data import Dataset, Input
 from maeum.errors import TaskMismatch, UsageError
-from maeum.history import table, write_csv
+from maeum.history import table, write_chart, write_csv
 from maeum.models.base import Classifier, FitsWatched, Labels, Predictor, make_classifier
 from maeum.models.ensemble import MeanPredictor
 from maeum.report import Report, make_report
@@ -144,6 +144,7 @@ def train(
     run = _Run(settings, progress if is_main_process() else lambda _: None)
     place = None if output is None or settings.model == "linear" else Path(f"{output}.partial")
     run.prepare(data, valid)
+    new_model(settings, run.train_rows.task)  # settings that do not fit are refused before anything is written
     if place is not None:
         claim(place, run.identity(), overwrite=overwrite)
     result = run(place)
@@ -480,6 +481,7 @@ def save_run(result: RunResult, output: Path, *, overwrite: bool = False) -> Non
         write_text(target / "report.html", result.report.to_html())
         if result.history:
             write_csv(target / "history.csv", result.history)
+            write_chart(target / "history.svg", result.history)
         write_text(target / "README.md", model_card(analyzer, result.report))
         for number, fold_analyzer in enumerate(result.fold_analyzers):
             place = target / "folds" / str(number)

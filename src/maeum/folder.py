@@ -29,6 +29,7 @@ from typing import Any
 from maeum._files import atomic_folder, pretty_json, read_json, sha256_file, write_text
 from maeum._version import __version__
 from maeum.analyzer import Analyzer
+from maeum.bases.folder import KIND as BASE_KIND
 from maeum.calibration import Calibration
 from maeum.errors import FormatError, MaeumError, TaskMismatch, UsageError
 from maeum.models.base import load_predictor
@@ -90,6 +91,12 @@ def load(path: str | Path, *, task: str | None = None) -> Analyzer:
             "the embedded model 'mini' does not come with this version yet; give --model a folder made by 'maeum train'",
         )
     manifest = check(folder)
+    if manifest["model"] == BASE_KIND:
+        raise UsageError(
+            f"'{folder}'은(는) 아직 학습하지 않은 바탕 모델입니다. 'maeum train DATA --model encoder:{folder} -o DIR'로 학습하세요.",
+            f"'{folder}' is a base encoder that nothing was trained on yet; train it with "
+            f"'maeum train DATA --model encoder:{folder} -o DIR'",
+        )
     try:
         own = Task.from_dict(read_json(folder / "task.json"))
         if task is not None and task != own.name:

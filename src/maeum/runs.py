@@ -4,22 +4,49 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from maeum._files import atomic_text
+from maeum._files import atomic_text, read_json
 from maeum.errors import FormatError, UsageError
 from maeum.folder import read_manifest
 
 METRICS = ("micro_f1", "macro_f1", "accuracy", "subset_accuracy")
+ENCODER_COLUMNS = (
+    "batch_size",
+    "epochs",
+    "max_steps",
+    "learning_rate",
+    "weight_decay",
+    "loss",
+    "patience",
+    "head",
+    "target_input",
+)
+"""Settings of encoders that get a column of their own."""
+COLUMNS = (
+    "run",
+    "task",
+    "model",
+    *METRICS,
+    "judged_on",
+    "rows",
+    *ENCODER_COLUMNS,
+    "folds",
+    "keep",
+    "objective",
+    "clean",
+    "seed",
+    "problem",
+)
 
 
 def collect(folder: Path, *, sort: str = "micro_f1") -> list[dict[str, Any]]:
     """One row per model folder under ``folder``, best first.
 
     Folders inside a run's ``folds`` are not counted as runs of their own. A folder that cannot be read has its reason
-    in the column ``problem`` instead of metrics.
+    in the column ``problem`` instead of metrics; an ensemble that was never measured has no metrics.
 
     Raises:
         UsageError: there is no such folder, no run in it, or no run has the metric ``sort``.
@@ -27,7 +54,7 @@ def collect(folder: Path, *, sort: str = "micro_f1") -> list[dict[str, Any]]:
     if not folder.is_dir():
         raise UsageError(f"폴더가 없습니다: {folder}", f"no such folder: {folder}")
     manifests = sorted(folder.rglob("manifest.json"))
-    places = [path.parent for path in manifests if "folds" not in path.relative_to(folder).parts]
+    places = [path.parent for path in manifests if not {"folds", "members"} & set(path.relative_to(folder).parts)]
     rows = [_row(place, folder) for place in places]
     if not rows:
         raise UsageError(
@@ -35,20 +62,21 @@ def collect(folder: Path, *, sort: str = "micro_f1") -> list[dict[str, Any]]:
             f"there are no model folders under '{folder}'; train one with 'maeum train'",
         )
     if not any(sort in row for row in rows):
-        known = sorted({name for row in rows for name in row if isinstance(row[name], float)})
+        known = [name for name in METRICS if any(name in row for row in rows)]
         raise UsageError(
-            f"점수 '{sort}'가 있는 모델이 없습니다. 있는 점수: {', '.join(known)}",
-            f"no run has the metric '{sort}'; there are: {', '.join(known)}",
+            f"점수 '{sort}'가 있는 모델이 없습니다. 있는 점수: {', '.join(known) or '없음'}",
+            f"no run has the metric '{sort}'; there are: {', '.join(known) or 'none'}",
         )
     return sorted(rows, key=lambda row: -float(row.get(sort, -1.0)))
 
 
-def columns(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Column names that any row has, in the order rows have them."""
-    return list(dict.fromkeys(name for row in rows for name in row))
+def columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Columns that any row fills, in the order of ``COLUMNS``."""
+    filled = {name for row in rows for name, value in row.items() if value not in ("", None)}
+    return [name for name in COLUMNS if name in filled]
 
 
-def markdown_table(rows: Sequence[dict[str, Any]]) -> str:
+def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows as a Markdown table."""
     names = columns(rows)
     lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
@@ -56,10 +84,10 @@ def markdown_table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def write_csv(rows: Sequence[dict[str, Any]], path: Path) -> None:
+def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """The rows as a CSV that Excel opens."""
     with atomic_text(path, encoding="utf-8-sig", newline="") as file:
-        writer = csv.DictWriter(file, columns(rows))
+        writer = csv.DictWriter(file, columns(rows), extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
 
@@ -68,13 +96,50 @@ def _row(place: Path, root: Path) -> dict[str, Any]:
     row: dict[str, Any] = {"run": place.relative_to(root).as_posix()}
     try:
         manifest = read_manifest(place)
-        settings = json.loads((place / "settings.json").read_text(encoding="utf-8"))
-        report = json.loads((place / "report.json").read_text(encoding="utf-8"))
-    except (FormatError, OSError, json.JSONDecodeError) as error:
+        settings = read_json(place / "settings.json")
+        # members without common rows cannot be measured, and then an ensemble has no report
+        unmeasured = manifest["model"] == "vote" and not (place / "report.json").exists()
+        report: dict[str, Any] = {"metrics": {}, "data": ""} if unmeasured else read_json(place / "report.json")
+        chosen = settings.get("settings", {})
+        model = str(chosen.get("model") or manifest["model"])
+        cells = _encoder_cells(place, chosen, manifest["task"]["kind"]) if model.startswith("encoder:") else {}
+    except (FormatError, OSError, json.JSONDecodeError, KeyError) as error:
         return row | {"problem": str(error)}
-    chosen = settings.get("settings", {})
-    row |= {"task": manifest["task"]["name"], "model": manifest["model"], "rows": settings["train"]["rows"]}
-    row |= {name: chosen.get(name) or "" for name in ("folds", "keep", "objective", "clean", "seed")}
-    row |= {name: round(value, 4) for name in METRICS if (value := report["metrics"].get(name)) is not None}
-    row["judged_on"] = report["data"] if settings.get("valid") else "out-of-fold"
+    row |= {"task": manifest["task"]["name"], "model": model, "rows": (settings.get("train") or {}).get("rows", "")}
+    row |= {name: chosen.get(name) or "" for name in ("folds", "objective", "clean")}
+    row |= {"keep": chosen.get("vote") or chosen.get("keep") or "", "seed": chosen.get("seed", "")}
+    row |= cells | {name: round(value, 4) for name in METRICS if (value := report["metrics"].get(name)) is not None}
+    row["judged_on"] = report["data"] if settings.get("valid") or unmeasured else "out-of-fold"
     return row
+
+
+def _encoder_cells(place: Path, settings: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """Settings as the encoder was trained with them, its defaults of that time filled in."""
+    from maeum.models.encoder import default_learning_rate
+
+    found = dict(settings.get("model_options") or {})
+    model = next((path for path in (place / "model", place / "folds" / "0" / "model") if _is_encoder(path)), None)
+    if model is not None:
+        about = read_json(model / "encoder.json")
+        found = {**about["config"], "head": about["head"]}
+        config = read_json(model / "hf" / "config.json")
+        width = config.get("hidden_size") or config.get("d_model")
+        if found.get("learning_rate") is None and width:
+            found["learning_rate"] = default_learning_rate(int(width))
+    found["loss"] = found.get("loss") or ("ce" if kind == "multiclass" else "bce")
+    if found.get("max_steps"):
+        found["epochs"] = None
+    if found.get("target_input") == "none":
+        found["target_input"] = None
+    return {name: _cell(found.get(name)) for name in ENCODER_COLUMNS}
+
+
+def _is_encoder(model: Path) -> bool:
+    return (model / "encoder.json").is_file() and (model / "hf" / "config.json").is_file()
+
+
+def _cell(value: Any) -> Any:
+    """Whole numbers without ``.0``; nothing for None."""
+    if value is None:
+        return ""
+    return int(value) if isinstance(value, float) and value.is_integer() else value

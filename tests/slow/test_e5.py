@@ -10,8 +10,8 @@ import time
 import numpy as np
 import pytest
 
-from maeum._e5file import read_e5
-from maeum.base_encoders import convert_base, find_base
+from maeum.bases.e5_file import read_e5
+from maeum.bases.e5 import convert_base, find_base
 
 pytestmark = pytest.mark.slow
 

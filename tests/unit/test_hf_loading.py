@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import json
 import random
 import shutil
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny
 
 from maeum._lang import set_language
 from maeum.errors import FormatError, UsageError
@@ -21,11 +21,7 @@ from maeum.hf import loading
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-_spec = importlib.util.spec_from_file_location("tiny_models", Path(__file__).parents[1] / "tiny.py")
-assert _spec is not None
-assert _spec.loader is not None
-tiny = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(tiny)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 TEXTS = [
     "배송이 너무 빨라서 기분이 좋아요 ㅋㅋㅋ",
@@ -39,23 +35,8 @@ TEXTS = [
 
 
 @pytest.fixture(scope="module")
-def shape(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    built: dict[str, Path] = {}
-
-    def get(name: str) -> Path:
-        if name not in built:
-            built[name] = tiny.build(name, tmp_path_factory.mktemp("tiny") / name)
-        return built[name]
-
-    return get
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def shape(tiny_base: Callable[..., Path]) -> Callable[..., Path]:
+    return tiny_base
 
 
 @pytest.fixture
@@ -485,8 +466,11 @@ def test_a_hub_id_while_offline(monkeypatch: pytest.MonkeyPatch, variable: str) 
 
 def test_a_hub_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub
+    from huggingface_hub import constants
     from huggingface_hub.errors import LocalEntryNotFoundError
 
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     for error in (LocalEntryNotFoundError("no"), ConnectionError("no")):
 
         def fail(*args: object, error: Exception = error, **kwargs: object) -> str:

@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from maeum._lang import say
 from maeum._processes import is_main_process, process_count
-from maeum._progress import Line, Step, steps
+from maeum._progress import Line, Step, report_scores, steps
 from maeum.errors import MaeumError, UsageError
+from maeum.hf import tracking
 from maeum.history import table, write_csv
 
 if TYPE_CHECKING:
@@ -226,12 +227,15 @@ def _trainer(
             f"batch-size ({config.batch_size}) must be divisible by the number of processes ({process_count()}) times "
             f"accumulation ({config.accumulation})",
         )
+    name = tracking.run_name(folder, job.name)
     device = pick_device(config.device)
     half = _half(config.precision, device.type)
     watch = job.evaluate is not None
     keep_best = watch and config.patience is not None
     by_steps = config.eval_steps is not None
     total = total_steps(len(job.rows), config)
+    trackers = _trackers(config)
+    tracking.prepare(trackers, name)
     arguments = TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=config.epochs,
@@ -259,7 +263,8 @@ def _trainer(
         data_seed=seed,
         remove_unused_columns=False,
         disable_tqdm=True,
-        report_to=[word.strip() for word in config.report_to.split(",") if word.strip()] or "none",
+        report_to=trackers,
+        run_name=name,
         dataloader_pin_memory=device.type == "cuda",
         accelerator_config={"split_batches": True},
         average_tokens_across_devices=True,
@@ -323,6 +328,26 @@ def _trainer(
     # with its own bars off, the Trainer prints every log entry on stdout
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def check(config: LoopConfig) -> None:
+    """Find out before any work begins what this machine cannot do of what the settings ask for.
+
+    Raises:
+        UsageError: no such device or tracker.
+        MissingExtra: a tracker is not installed.
+    """
+    pick_device(config.device)
+    tracking.check(_trackers(config))
+
+
+def _trackers(config: LoopConfig) -> list[str]:
+    """The trackers of ``report_to``."""
+    words = [word for part in config.report_to.split(",") if (word := part.strip()) not in ("", "none")]
+    for word in words:
+        if word not in tracking.TRACKERS:
+            raise unknown("report_to", word, tracking.TRACKERS)
+    return words
 
 
 class _Rows:
@@ -412,6 +437,11 @@ def _watch_callback(bar: Step, progress: Line, folder: Path) -> Any:
                 )
                 progress(f"epoch {state.epoch:.2f} step {state.global_step}  {self.remark}  valid: {scores}")
             write_csv(folder / "history.csv", table(state.log_history))
+            if "eval_loss" in found:
+                measured = {
+                    name.removeprefix("eval_").replace("_", "-"): v for name, v in found.items() if "eval_" in name
+                }
+                report_scores(progress, state.epoch, measured)
 
     return Watch()
 

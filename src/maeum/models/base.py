@@ -132,11 +132,7 @@ def make_classifier(spec: str, task: Task, *, seed: int, options: dict[str, Any]
             f"model '{spec}' cannot be trained; known: linear, encoder:FOLDER_OR_HUB_ID",
         )
     made: Any = _class(kind)
-    model: Classifier = (
-        made.of(argument, task, seed=seed, options=options or {})
-        if argument
-        else made(task, seed=seed, **(options or {}))
-    )
+    model: Classifier = made.of(argument, task, seed=seed, options=options or {})
     return model
 
 

@@ -155,7 +155,10 @@ class EncoderClassifier:
     @classmethod
     def of(cls, base: str, task: Task, *, seed: int, options: Mapping[str, Any]) -> Self:
         """An untrained model from ``encoder:BASE`` and options by name."""
-        return cls(task, EncoderConfig.of(base, options), seed=seed)
+        config = EncoderConfig.of(base, options)
+        model = cls(task, config, seed=seed)
+        training.check(config)
+        return model
 
     def fit(self, inputs: Sequence[Input], y: Labels) -> Self:
         """Fine-tune on inputs and labels (n, k)."""
@@ -197,7 +200,7 @@ class EncoderClassifier:
             model=model,
             rows=rows,
             lengths=[sum(len(window.ids) for window in pieces) for _, pieces, _ in rows],
-            collate=functools.partial(collate, pad_id=windows.frame.pad_id),
+            collate=functools.partial(collate, pad_id=windows.frame.pad_id, spare=spare_columns(model.backbone.config)),
             loss=lambda outputs, labels: loss(outputs["logits"], labels),
             groups=model.parameter_groups(
                 learning_rate=config.learning_rate or default_learning_rate(model.width),
@@ -311,6 +314,7 @@ class EncoderClassifier:
         assert self._model is not None
         assert self._windows is not None
         model, pad_id = self._model.eval(), self._windows.frame.pad_id
+        spare = spare_columns(model.backbone.config)
         flat = [window for windows in pieces for window in windows]
         owner = np.repeat(np.arange(len(pieces)), [len(windows) for windows in pieces])
         device = next(model.parameters()).device
@@ -318,7 +322,7 @@ class EncoderClassifier:
         out = np.zeros((len(flat), len(self.task)), np.float32)
         with torch.inference_mode():
             for batch in by_token_budget([len(window.ids) for window in flat], budget):
-                tensors = pad([flat[number] for number in batch], pad_id)
+                tensors = pad([flat[number] for number in batch], pad_id, spare)
                 moved = {name: tensor.to(device) for name, tensor in tensors.items()}
                 out[batch] = model.window_logits(**moved).float().cpu().numpy()
         return join(out, owner, len(pieces), self._aggregate)
@@ -379,11 +383,20 @@ def by_token_budget(lengths: Sequence[int], budget: int) -> list[list[int]]:
     return batches
 
 
-def pad(windows: Sequence[Window], pad_id: int) -> dict[str, Any]:
-    """Windows as tensors (m, L), padded on the right."""
+def spare_columns(config: Any) -> int:
+    """Padding that the longest window of a batch gets too.
+
+    Each pooling of Funnel drops the last column. Unless that is padding, the longest text of a batch is read without
+    its end (and the shortest texts of all not at all).
+    """
+    return int(2 ** len(config.block_sizes)) if config.model_type == "funnel" else 0
+
+
+def pad(windows: Sequence[Window], pad_id: int, spare: int = 0) -> dict[str, Any]:
+    """Windows as tensors (m, L), padded on the right; L is ``spare`` more than the longest needs."""
     import torch
 
-    width = max(len(window.ids) for window in windows)
+    width = max(len(window.ids) for window in windows) + spare
     ids = np.full((len(windows), width), pad_id, np.int64)
     mask = np.zeros_like(ids)
     types = np.zeros_like(ids)
@@ -397,11 +410,13 @@ def pad(windows: Sequence[Window], pad_id: int) -> dict[str, Any]:
     return tensors
 
 
-def collate(rows: Sequence[tuple[int, tuple[Window, ...], NDArray[Any]]], *, pad_id: int) -> dict[str, Any]:
+def collate(
+    rows: Sequence[tuple[int, tuple[Window, ...], NDArray[Any]]], *, pad_id: int, spare: int = 0
+) -> dict[str, Any]:
     """Training rows as tensors: the windows of all rows, whose they are, and the labels (n, k)."""
     import torch
 
-    tensors = pad([window for _, windows, _ in rows for window in windows], pad_id)
+    tensors = pad([window for _, windows, _ in rows for window in windows], pad_id, spare)
     owner = np.repeat(np.arange(len(rows)), [len(windows) for _, windows, _ in rows])
     tensors["owner"] = torch.from_numpy(owner)
     tensors["labels"] = torch.from_numpy(np.stack([labels for _, _, labels in rows]).astype(np.float32))

@@ -13,10 +13,11 @@ Everything that sees a label is fitted without the held-out fold, but for what `
 
 from __future__ import annotations
 
+import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -66,6 +67,16 @@ class LinearConfig:
         }
         return cls(**{**data, **parts})
 
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> LinearConfig:
+        """Settings from options by name; those of a part stand in a mapping of their own: ``{"solver": {"penalty": 1}}``.
+
+        Raises:
+            UsageError: an option that does not exist.
+        """
+        changed: LinearConfig = _changed(cls(), options, "")
+        return changed
+
 
 class LinearClassifier:
     """A ``Classifier`` for multilabel and multiclass tasks.
@@ -91,6 +102,12 @@ class LinearClassifier:
         self._state: State = {}
         self._table: I32 | None = None
         self._weights: F32 = np.zeros((0, 0), dtype=np.float32)
+
+    @classmethod
+    def of(cls, argument: str, task: Task, *, seed: int, options: Mapping[str, Any]) -> Self:
+        """An untrained model from options by name; the spec ``linear`` takes no argument."""
+        del argument
+        return cls(task, seed=seed, config=LinearConfig.of(options))
 
     # -- training -------------------------------------------------------------------------------------------
 
@@ -251,6 +268,32 @@ class LinearClassifier:
         self._weights = state["weights"].astype(np.float32) * state["scale"]
         if self._table is None:
             self._table = _table(state["buckets"], self._ngrams.bits)
+
+
+def _changed(config: Any, options: Mapping[str, Any], outer: str) -> Any:
+    """A settings dataclass with some values changed, also inside the dataclasses it holds."""
+    known = [item.name for item in fields(config)]
+    values: dict[str, Any] = {}
+    for word, value in options.items():
+        name = word.replace("-", "_")
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            listed = ", ".join(known)
+            raise UsageError(
+                f"linear 모델에 없는 설정: '{outer}{word}'. "
+                + (f"'{close[0]}'인가요? " if close else "")
+                + f"있는 것: {listed}",
+                f"the linear model has no setting '{outer}{word}'"
+                + (f"; did you mean '{close[0]}'?" if close else "")
+                + f" (known: {listed})",
+            )
+        old = getattr(config, name)
+        if is_dataclass(old):
+            if not isinstance(value, Mapping):
+                raise UsageError(f"'{outer}{word}'은(는) 설정의 묶음입니다.", f"'{outer}{word}' is a table of settings")
+            value = _changed(old, value, f"{outer}{word}.")
+        values[name] = tuple(value) if isinstance(old, tuple) else value
+    return replace(config, **values)
 
 
 def _weigh(counts: sparse.csr_matrix, idf: F32) -> sparse.csr_matrix:

@@ -10,6 +10,8 @@ label. The target is never cut off: a pair stands in every window, and a marked 
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,6 +25,7 @@ MARKERS = ("<target>", "</target>")
 """Tokens put around a marked span; added to the tokenizer of a model that uses ``marker``."""
 
 Ids = tuple[int, ...]
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,25 @@ class Windows:
             return_token_type_ids=False,
             verbose=False,
         )
-        return [(tuple(i), o) for i, o in zip(coded["input_ids"], coded["offset_mapping"], strict=True)]
+        words, unknown = self._specials
+        return [
+            (
+                # a text that happens to hold "[SEP]" or "</s>" must not end there
+                tuple(unknown if number in words.values() else number for number in ids)
+                if any(word in text for word in words)
+                else tuple(ids),
+                offsets,
+            )
+            for text, ids, offsets in zip(texts, coded["input_ids"], coded["offset_mapping"], strict=True)
+        ]
+
+    @functools.cached_property
+    def _specials(self) -> tuple[dict[str, int], int]:
+        """Special tokens that no text may bring along, by their spelling, and what they become."""
+        tokenizer = self.tokenizer
+        words = dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True))
+        unknown = tokenizer.unk_token_id
+        return {word: number for word, number in words.items() if number != unknown}, int(unknown)
 
     def _cut(self, ids: Ids, pair: Ids | None) -> tuple[Window, ...]:
         if pair is not None:
@@ -138,9 +159,8 @@ def _split(text: str, target: Target, ids: Ids, offsets: list[tuple[int, int]]) 
 
 
 def clean(text: str) -> str:
-    """The text as tokenizers take it: half a surrogate pair cannot be encoded and becomes U+FFFD."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if _has_surrogate(text) else text
+    """The text as tokenizers take it: half a surrogate pair cannot be encoded and becomes U+FFFD.
 
-
-def _has_surrogate(text: str) -> bool:
-    return any("\ud800" <= char <= "\udfff" for char in text)
+    Each half for itself, also where two would make a character: offsets must not move.
+    """
+    return _SURROGATE.sub("\ufffd", text)

@@ -17,7 +17,7 @@ def merge_config(ctx: click.Context, words: dict[str, Any]) -> dict[str, Any]:
     """Command-line words with those of ``--config`` under them: what was typed wins over the file.
 
     Keys are option names without dashes in front (``split-seed`` or ``split_seed``); the table ``[encoder]`` holds
-    what ``--set`` takes, where the command has it.
+    what ``--set`` takes, where the command has it, and ``[linear]`` the settings of the linear model.
 
     Raises:
         UsageError: the file cannot be read, or holds a key that is no option of the command.
@@ -32,6 +32,9 @@ def merge_config(ctx: click.Context, words: dict[str, Any]) -> dict[str, Any]:
         name = key.replace("-", "_")
         if name == "encoder" and isinstance(value, dict) and "more" in words:
             words["encoder"] = {word.replace("-", "_"): setting for word, setting in value.items()}
+            continue
+        if name == "linear" and isinstance(value, dict) and {"model", "more"} <= set(words):
+            words["linear"] = value
             continue
         if name not in allowed:
             options = sorted(str(option).replace("_", "-") for option in allowed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -48,6 +49,21 @@ json_option = click.option(
 )
 quiet_option = click.option(
     "-q", "--quiet", is_flag=True, help=say("진행 상황을 보이지 않습니다.", "No progress messages.")
+)
+
+
+def _use_device(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    # models are opened deep inside; the one place that picks a device reads this
+    if value is not None:
+        os.environ["MAEUM_DEVICE"] = value
+
+
+device_option = click.option(
+    "--device",
+    metavar="D",
+    expose_value=False,
+    callback=_use_device,
+    help=say("신경망이 쓸 장치: auto, cpu, cuda, cuda:N", "Device of neural models: auto, cpu, cuda, cuda:N."),
 )
 task_option = click.option(
     "--task", metavar="TASK", help=say("과제 이름 또는 과제 .toml 파일", "Name of a task, or a task .toml file.")

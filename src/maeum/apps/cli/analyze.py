@@ -9,7 +9,7 @@ import click
 
 from maeum._lang import language, say
 from maeum.apps.cli import emit
-from maeum.apps.cli._options import examples, json_option, load_model, task_option
+from maeum.apps.cli._options import device_option, examples, json_option, load_model, task_option
 
 
 @click.command(
@@ -26,6 +26,7 @@ from maeum.apps.cli._options import examples, json_option, load_model, task_opti
 @click.option("--model", default="mini", show_default=True, metavar="DIR", help=say("모델 폴더", "Model folder."))
 @click.option("--target", metavar="T", help=say("감정의 대상이 되는 말", "What the emotion is about."))
 @task_option
+@device_option
 @json_option
 def analyze(texts: tuple[str, ...], model: str, target: str | None, task: str | None, as_json: bool) -> None:
     """Parse, call ``Analyzer.analyze``, print labels and bars."""

@@ -44,7 +44,7 @@ def base(
     name: str, output: str, source: str | None, vocabulary: str, overwrite: bool, as_json: bool, quiet: bool
 ) -> None:
     """Convert a base encoder."""
-    from maeum.base_encoders import convert_base
+    from maeum.bases.e5 import convert_base
 
     facts = convert_base(
         name,

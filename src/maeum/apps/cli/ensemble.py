@@ -27,7 +27,7 @@ from maeum.apps.cli._options import (
 if TYPE_CHECKING:
     from maeum.data import Dataset
     from maeum.task import Task
-    from maeum.voting import MemberScore, Weights
+    from maeum.voting import Standing
 
 
 def _numbers(_: click.Context, __: click.Parameter, value: str | None) -> list[float] | None:
@@ -128,12 +128,11 @@ def _folders(models: Sequence[str], output: str, options: dict[str, Any], words:
     progress(say("저장", "saving"))
     save_ensemble(result, output, overwrite=words["overwrite"])
     if words["as_json"]:
-        found = _found(result.weights, result.members, result.score, result.rows, result.notes)
-        emit({"model": output, "vote": options["vote"], **found, "thresholds": result.analyzer.thresholds.to_dict()})
+        more = {"thresholds": result.analyzer.thresholds.to_dict()}
+        emit({"model": output, "vote": options["vote"], **result.to_dict(), **more})
         return
     report = say(f"   보고서: {output}/report.html", f"   report: {output}/report.html") if result.report else ""
-    fixed = options["vote"] == "hard"
-    _show(result.weights, result.members, result.score, result.rows, result.notes, fixed=fixed)
+    _show(result, fixed=options["vote"] == "hard")
     click.echo(say(f"\n모델 폴더: {output}{report}", f"\nmodel folder: {output}{report}"))
 
 
@@ -168,12 +167,10 @@ def _files(models: Sequence[str], output: str, options: dict[str, Any], words: d
         suffix = place.suffix.lower().removeprefix(".")
         write_predictions(result.rows, place, task, suffix if suffix in TABLES else "jsonl")
     if words["as_json"]:
-        found = _found(result.weights, result.members, result.score, result.labelled, result.notes)
         more = {"predictions": len(result.rows), "thresholds": result.thresholds.to_dict()}
-        emit({"output": output, "vote": options["vote"], **found, **more})
+        emit({"output": output, "vote": options["vote"], **result.to_dict(), **more})
         return
-    where = {"fixed": options["vote"] == "hard", "err": output == "-"}
-    _show(result.weights, result.members, result.score, result.labelled, result.notes, **where)
+    _show(result, fixed=options["vote"] == "hard", err=output == "-")
     if output != "-":
         click.echo(say(f"\n{output}: {len(result.rows)}행", f"\n{output}: {len(result.rows)} rows"))
 
@@ -193,35 +190,10 @@ def _data(words: dict[str, Any], output: str, task: Task | None, file: str = "")
     return read_data(words["data"], task=chosen or predictions_task(file), rejects_beside=output, **reading)
 
 
-def _found(
-    weights: Weights,
-    members: Sequence[MemberScore],
-    score: Mapping[str, float],
-    rows: str,
-    notes: Sequence[str],
-) -> dict[str, Any]:
-    return {
-        "weights": {"values": list(weights.values), "how": weights.how, "why": weights.why},
-        "members": [member.to_dict() for member in members],
-        "metrics": dict(score),
-        "rows": rows,
-        "notes": list(notes),
-    }
-
-
-def _show(
-    weights: Weights,
-    members: Sequence[MemberScore],
-    score: Mapping[str, float],
-    rows: str,
-    notes: Sequence[str],
-    *,
-    fixed: bool,
-    err: bool = False,
-) -> None:
+def _show(result: Standing, *, fixed: bool, err: bool = False) -> None:
     from maeum._tables import text_table
 
-    for note in notes:
+    for note in result.notes:
         click.echo(say("알림: ", "note: ") + note, err=True)
     shown = ("micro_f1", "macro_f1", "subset_accuracy", "log_loss")
     heads = [say("모델", "model"), say("종류", "kind"), say("가중치", "weight")]
@@ -231,16 +203,18 @@ def _show(
         say("완전 일치", "exact"),
         say("로그 손실 ↓", "log loss ↓"),
     ]
-    lines = [[member.name, member.kind, f"{member.weight:.4f}", *_cells(member.metrics, shown)] for member in members]
-    lines.append([say("투표", "vote"), "", "", *_cells(score, shown)])
+    lines = [
+        [member.name, member.kind, f"{member.weight:.4f}", *_cells(member.metrics, shown)] for member in result.members
+    ]
+    lines.append([say("투표", "vote"), "", "", *_cells(result.score, shown)])
     click.echo(text_table(heads, lines), err=err)
-    click.echo(weights.sentence(), err=err)
-    if rows:
+    click.echo(result.weights.sentence(), err=err)
+    if result.measured_on:
         tuned = say(
             ". 기준값과 가중치를 찾은 행이므로 점수가 조금 높습니다. 처음 보는 행은 'maeum evaluate'로 재세요.",
             "; thresholds and weights were found on them, so judge on new rows with 'maeum evaluate'",
         )
-        line = say(f"잰 행: {rows}", f"measured on: {rows}") + ("" if fixed else tuned)
+        line = say(f"잰 행: {result.measured_on}", f"measured on: {result.measured_on}") + ("" if fixed else tuned)
         click.echo(line, err=err)
 
 

@@ -10,7 +10,7 @@ import click
 from maeum._lang import say
 from maeum.apps.cli import emit
 from maeum.apps.cli._models import score, thresholds_file
-from maeum.apps.cli._options import data_options, examples, json_option, quiet_option, task_option
+from maeum.apps.cli._options import data_options, device_option, examples, json_option, quiet_option, task_option
 
 
 @click.command(
@@ -44,6 +44,7 @@ from maeum.apps.cli._options import data_options, examples, json_option, quiet_o
 )
 @task_option
 @data_options
+@device_option
 @json_option
 @quiet_option
 def evaluate(

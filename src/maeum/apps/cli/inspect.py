@@ -151,7 +151,7 @@ def _checks() -> list[dict[str, Any]]:
             add(package, importlib.metadata.version(package))
         except importlib.metadata.PackageNotFoundError:
             add(package, say("없음", "missing"), False, "pip install maeum")
-    for module in ("pandas",):
+    for module in EXTRA_OF:
         there = importlib.util.find_spec(module) is not None
         hint = "" if there else install_command(EXTRA_OF[module])
         add(

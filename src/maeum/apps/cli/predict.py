@@ -13,6 +13,7 @@ from maeum._lang import say
 from maeum.apps.cli import emit
 from maeum.apps.cli._options import (
     data_options,
+    device_option,
     examples,
     is_terminal,
     json_option,
@@ -59,6 +60,7 @@ OUTPUT_FORMATS = ("jsonl", "csv", "tsv", "xlsx", "parquet", "nikl-ea")
     help=say("한 번에 처리할 글 수", "Texts per step."),
 )
 @overwrite_option
+@device_option
 @json_option
 @quiet_option
 def predict(model: str, input: str, output: str, output_format: str | None, **words: Any) -> None:

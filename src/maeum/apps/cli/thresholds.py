@@ -11,7 +11,15 @@ import click
 from maeum._lang import say
 from maeum.apps.cli import emit
 from maeum.apps.cli._models import parse_values, score
-from maeum.apps.cli._options import data_options, examples, json_option, load_model, quiet_option, task_option
+from maeum.apps.cli._options import (
+    data_options,
+    device_option,
+    examples,
+    json_option,
+    load_model,
+    quiet_option,
+    task_option,
+)
 
 if TYPE_CHECKING:
     from maeum.evaluation import Scored
@@ -66,6 +74,7 @@ if TYPE_CHECKING:
 )
 @task_option
 @data_options
+@device_option
 @json_option
 @quiet_option
 def thresholds(model: str, data: str | None, **words: Any) -> None:

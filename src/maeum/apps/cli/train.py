@@ -178,12 +178,13 @@ ENCODER_WORDS = (
 def train(ctx: click.Context, /, data: str, output: str, **words: Any) -> None:
     """Parse, call ``maeum.experiment.train``, print the report's summary."""
     from maeum._files import refuse_existing
+    from maeum._processes import is_main_process
     from maeum.apps.cli._config import merge_config
     from maeum.experiment import TrainSettings
     from maeum.experiment import train as run
 
     words = merge_config(ctx, words)
-    progress = Say(quiet=words["quiet"] or words["as_json"])
+    progress = Say(quiet=words["quiet"] or words["as_json"] or not is_main_process())
     refuse_existing(Path(output), overwrite=words["overwrite"])
     settings = _settings(words, TrainSettings)
     reading = {
@@ -194,6 +195,8 @@ def train(ctx: click.Context, /, data: str, output: str, **words: Any) -> None:
     rows = read_data(data, task=task_or_none(words["task"]), rejects_beside=output, **reading)
     valid = _valid(words["valid"], rows, reading, output)
     result = run(rows, valid=valid, settings=settings, output=output, overwrite=words["overwrite"], progress=progress)
+    if not is_main_process():
+        return
     if words["as_json"]:
         emit({"model": output, "report": result.report.to_dict(), "seconds": dict(result.seconds)})
         return
@@ -219,7 +222,13 @@ def _settings(words: dict[str, Any], cls: Any) -> Any:
             f"linear 모델에는 없는 설정입니다: {', '.join(options)}. 인코더는 --model encoder:폴더로 고릅니다.",
             f"the linear model has no such setting: {', '.join(options)}; an encoder is chosen with --model encoder:FOLDER",
         )
-    return cls(calibrate=not words["no_calibration"], model_options=options, **values)
+    linear = words.get("linear") or {}
+    if linear and words["model"] != "linear":
+        raise UsageError(
+            f"[linear] 설정은 linear 모델의 것입니다. 지금 모델: {words['model']}",
+            f"the table [linear] is for the linear model; the model is {words['model']}",
+        )
+    return cls(calibrate=not words["no_calibration"], model_options=options or linear, **values)
 
 
 def encoder_settings(words: dict[str, Any]) -> dict[str, Any]:

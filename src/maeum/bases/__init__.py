@@ -1,0 +1,1 @@
+"""Pretrained encoders that come without a hub: ``maeum base NAME`` turns them into Hugging Face folders."""

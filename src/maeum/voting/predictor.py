@@ -1,0 +1,111 @@
+"""The model that votes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from maeum import folder as model_folder
+from maeum._files import pretty_json, read_json, write_text
+from maeum.analyzer import Analyzer
+from maeum.data import Input
+from maeum.errors import TaskMismatch, UsageError
+from maeum.models.base import Proba, check_inputs
+from maeum.models.ensemble import MeanPredictor
+from maeum.task import Task
+from maeum.voting.rules import Vote, hard_vote, simplex, soft_vote
+
+
+class VotePredictor:
+    """Several models that vote; itself a predictor, which gets raw texts and hands them on (recipe ``raw``).
+
+    Args:
+        task: of all members.
+        members: whole models: each prepares, calibrates and, for ``hard``, decides for itself.
+        vote: ``soft`` or ``hard``; the package says what each does.
+        weights: one per member, zero or more; brought to sum 1. None: equal. A soft member of weight 0 is not run.
+
+    Raises:
+        UsageError: no members, or weights that do not fit them.
+        TaskMismatch: a member has another task.
+    """
+
+    kind = "vote"
+
+    def __init__(
+        self, task: Task, members: Sequence[Analyzer], *, vote: Vote = "soft", weights: Sequence[float] | None = None
+    ) -> None:
+        if vote not in ("soft", "hard"):
+            raise UsageError(f"투표 방식은 soft 또는 hard입니다: {vote}", f"a vote is soft or hard, got {vote}")
+        for member in members:
+            check_task(task, member.task)
+        self.task = task
+        self.members = tuple(members)
+        self.vote: Vote = vote
+        self.weights = simplex(weights, len(members))
+
+    def predict_proba(self, inputs: Sequence[Input]) -> Proba:
+        """Scores (n, k) of the vote for raw inputs: probabilities if soft, shares of votes if hard."""
+        check_inputs(inputs)
+        nothing = np.zeros((len(inputs), len(self.task)), np.float32)
+        return self.scores(
+            [
+                member.predict_proba(inputs) if weight else nothing
+                for member, weight in zip(self.members, self.weights, strict=True)
+            ]
+        )
+
+    def scores(self, probas: Sequence[Proba]) -> Proba:
+        """The vote (n, k) from the members' calibrated probabilities, each (n, k)."""
+        if self.vote == "soft":
+            return soft_vote(probas, self.weights)
+        ballots = [member.decide(p) for member, p in zip(self.members, probas, strict=True)]
+        return hard_vote(probas, ballots, [member.thresholds for member in self.members], self.weights)
+
+    def save(self, folder: Path) -> None:
+        """``config.json``, and ``members/0 …``, each a sealed model folder."""
+        for number, member in enumerate(self.members):
+            place = folder / "members" / str(number)
+            place.mkdir(parents=True)
+            model_folder.write_analyzer(_whole(member), place)
+            model_folder.seal(place, member.predictor.kind, member.task)
+        config = {"vote": self.vote, "weights": self.weights, "members": len(self.members)}
+        write_text(folder / "config.json", pretty_json(config))
+
+    @classmethod
+    def load(cls, folder: Path, task: Task) -> Self:
+        """Read what ``save`` wrote; every member is verified like any model folder."""
+        config = read_json(folder / "config.json")
+        members = [model_folder.load(folder / "members" / str(number)) for number in range(config["members"])]
+        return cls(task, members, vote=config["vote"], weights=config["weights"])
+
+
+def _whole(member: Analyzer) -> Analyzer:
+    """The member in a form that can be written anywhere: the mean of a run's folds leans on the run's ``folds/``."""
+    model = member.predictor
+    if not isinstance(model, MeanPredictor) or not model.in_folds:
+        return member
+    return Analyzer(
+        MeanPredictor(model.task, model.members),
+        prep=member.prep,
+        thresholds=member.thresholds,
+        calibration=member.calibration,
+        about=member.about,
+    )
+
+
+def check_task(task: Task, other: Task) -> None:
+    """Whether models of two tasks can vote together.
+
+    Raises:
+        TaskMismatch: they cannot.
+    """
+    if other.fingerprint != task.fingerprint:
+        raise TaskMismatch(
+            f"함께 투표하려면 과제가 같아야 합니다: '{task.name}'({len(task)}개 라벨)과 '{other.name}'({len(other)}개 라벨)",
+            f"models that vote must have the same task: '{task.name}' ({len(task)} labels) and "
+            f"'{other.name}' ({len(other)} labels)",
+        )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -60,26 +58,24 @@ def _english(monkeypatch: pytest.MonkeyPatch):
 
 
 TinyBase = Callable[..., Path]
-"""``tiny_base("klue-bert")``: the folder of a tiny encoder, to be read only; ``dropout=False``: one without dropout."""
 
 
 @pytest.fixture(scope="session")
 def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> TinyBase:
-    """Tiny encoders by the names of ``tiny.SHAPES``, each built once."""
+    """``tiny_base("klue-bert")``: the folder of a tiny encoder of ``tiny.SHAPES``, built once, to be read only.
+
+    ``easy=True``: one that learns fast, without dropout and with weights as large as those of trained encoders.
+    """
     place = tmp_path_factory.mktemp("tiny")
 
-    def base(name: str, *, dropout: bool = True) -> Path:
+    def base(name: str, *, easy: bool = False) -> Path:
         import tiny
 
-        folder = place / name if dropout else place / f"{name}-calm"
-        if not folder.exists() and dropout:
+        folder = place / (f"{name}-easy" if easy else name)
+        if not folder.exists():
             tiny.build(name, folder)
-        elif not folder.exists():
-            shutil.copytree(base(name), folder)
-            path = folder / "config.json"
-            config = json.loads(path.read_text(encoding="utf-8"))
-            none = {key: 0.0 for key in config if "dropout" in key}
-            path.write_text(json.dumps({**config, **none}, ensure_ascii=False), encoding="utf-8")
+            if easy:
+                tiny.make_easy(folder)
         return folder
 
     return base

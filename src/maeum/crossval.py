@@ -163,7 +163,8 @@ def _one_fold(
 def _keep(model: Predictor, proba: Proba, work: Path) -> None:
     """Put a finished fold on disk; its checkpoints are not needed any more."""
     if is_main_process():
-        with atomic_folder(work / "model", overwrite=True) as folder:
+        shutil.rmtree(work / "model", ignore_errors=True)  # of a run killed just before done.json
+        with atomic_folder(work / "model") as folder:
             model.save(folder)
         save_file({"proba": np.ascontiguousarray(proba)}, work / "held.safetensors")
         write_text(work / "done.json", pretty_json({"rows": len(proba)}))

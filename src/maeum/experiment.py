@@ -29,7 +29,7 @@ from maeum.analyzer import Analyzer
 from maeum.calibration import Calibration, fit_calibration
 from maeum.crossval import OutOfFold, cross_fit
 from maeum.data import Dataset, Input
-from maeum.errors import TaskMismatch, UsageError
+from maeum.errors import MaeumError, TaskMismatch, UsageError
 from maeum.history import table, write_chart, write_csv
 from maeum.models.base import Classifier, FitsWatched, Labels, Predictor, make_classifier
 from maeum.models.ensemble import MeanPredictor
@@ -37,7 +37,7 @@ from maeum.report import Report, make_report
 from maeum.splits import duplicate_groups, duplicate_key, fold_numbers, holdout
 from maeum.task import Task
 from maeum.text import TextPrep
-from maeum.thresholds import Thresholds, tune_thresholds
+from maeum.thresholds import Thresholds, choose_pull, tune_thresholds
 
 Keep = Literal["mean", "best", "refit"]
 
@@ -67,8 +67,9 @@ class TrainSettings:
     """Text preparation recipe."""
     objective: str | None = None
     """Threshold objective; None: micro-f1 for nikl-ea (its official score), macro-f1 elsewhere."""
-    shrinkage: float = 5.0
-    """Pseudo-positives that pull the thresholds of rare labels towards the common one (see ``tune_thresholds``)."""
+    shrinkage: float | None = None
+    """Pseudo-positives that pull the thresholds of rare labels towards the common one (see ``tune_thresholds``); None:
+    cross-validation on the out-of-fold rows chooses how hard to pull, and towards what (``choose_pull``)."""
     empty: Literal["none", "argmax", "auto"] = "auto"
     """What to do when no label passes."""
     calibrate: bool = True
@@ -147,7 +148,12 @@ def train(
     new_model(settings, run.train_rows.task)  # settings that do not fit are refused before anything is written
     if place is not None:
         claim(place, run.identity(), overwrite=overwrite)
-    result = run(place)
+    try:
+        result = run(place)
+    except MaeumError:
+        if place is not None and is_main_process() and not has_progress(place):
+            shutil.rmtree(place, ignore_errors=True)  # nothing there is worth the next command's while
+        raise
     if output is not None and is_main_process():
         progress(say("저장", "saving"))
         save_run(result, Path(output), overwrite=overwrite)
@@ -423,7 +429,7 @@ def claim(work: Path, identity: Mapping[str, Any], *, overwrite: bool) -> None:
     path = work / "run.json"
     text = pretty_json(identity)
     if path.exists() and path.read_text(encoding="utf-8") != text:
-        if not overwrite:
+        if not overwrite and has_progress(work):
             raise UsageError(
                 f"'{work}'에 다른 데이터나 설정으로 하다 만 학습이 있습니다. 그 학습을 이으려면 같은 명령을 쓰고, 버리려면 --overwrite를 주세요.",
                 f"'{work}' holds an unfinished run with other data or settings; repeat that command to continue it, or "
@@ -434,6 +440,11 @@ def claim(work: Path, identity: Mapping[str, Any], *, overwrite: bool) -> None:
     wait_for_all()
     if is_main_process() and not path.exists():
         write_text(path, text)
+
+
+def has_progress(work: Path) -> bool:
+    """Whether a work folder holds anything that was trained."""
+    return any(work.rglob("checkpoint-*")) or any(work.rglob("done.json"))
 
 
 def new_model(settings: TrainSettings, task: Task) -> Classifier:
@@ -457,12 +468,21 @@ def tune(oof: OutOfFold, settings: TrainSettings) -> tuple[Calibration, Threshol
     tuned_on = f"out-of-fold probabilities of {len(oof.ids)} training rows, {folds} folds"
     if folds == 1:
         tuned_on = f"{len(oof.ids)} training rows that were held out"
+    proba = calibration.apply(oof.proba)
+    objective = settings.objective_for(oof.task)
+    if settings.shrinkage is None:
+        towards, shrinkage = choose_pull(oof.y, proba, oof.task, objective=objective, parts=parts)
+        if oof.task.kind == "multilabel":
+            tuned_on += f"; pulled towards {towards} ({shrinkage:g} pseudo-positives)"
+    else:
+        towards, shrinkage = "common", settings.shrinkage
     thresholds = tune_thresholds(
         oof.y,
-        calibration.apply(oof.proba),
+        proba,
         oof.task,
-        objective=settings.objective_for(oof.task),
-        shrinkage=settings.shrinkage,
+        objective=objective,
+        towards=towards,
+        shrinkage=shrinkage,
         empty=settings.empty,
         tuned_on=tuned_on,
         resamples=100,

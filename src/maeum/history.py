@@ -51,7 +51,8 @@ def table(log: Iterable[Mapping[str, Any]], *, fold: int | None = None) -> list[
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """The rows as a CSV that Excel opens; replaces the file in one step."""
     found = dict.fromkeys(name for row in rows for name in row)
-    names = [*(name for name in FIRST if name in found), *(name for name in found if name not in FIRST)]
+    # sorted: a resumed run reads its log back from a file that does not keep the order
+    names = [*(name for name in FIRST if name in found), *sorted(name for name in found if name not in FIRST)]
     with atomic_text(path, encoding="utf-8-sig", newline="") as file:
         writer = csv.DictWriter(file, names)
         writer.writeheader()

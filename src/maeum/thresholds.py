@@ -19,6 +19,7 @@ from maeum.errors import FormatError, TaskMismatch, UsageError
 from maeum.task import Task
 
 Empty = Literal["none", "argmax"]
+Towards = Literal["common", "expected"]
 Floats = NDArray[np.float64]
 
 OBJECTIVES = ("micro-f1", "macro-f1", "accuracy", "precision>=X")
@@ -184,6 +185,7 @@ def tune_thresholds(
     *,
     objective: str = "macro-f1",
     shrinkage: float = 0.0,
+    towards: Towards = "common",
     empty: Empty | Literal["auto"] = "auto",
     tuned_on: str = "",
     resamples: int = 0,
@@ -197,8 +199,12 @@ def tune_thresholds(
         objective: ``micro-f1`` (joint over labels), ``macro-f1``, ``accuracy`` (true positives + true negatives per
             label), or ``precision>=0.9``: the highest recall among cuts with that precision; a label that never
             reaches it is never given.
-        shrinkage: pseudo-positives (≥ 0) that pull a rare label towards the threshold that is best for all labels
-            together, in logit space with weight ``positives / (positives + shrinkage)``. 0 keeps the exact optimum.
+        shrinkage: pseudo-positives (≥ 0) that pull a label's threshold towards a steadier one, in logit space with weight
+            ``positives / (positives + shrinkage)``. 0 keeps the exact optimum, infinity the steadier one.
+        towards: ``common``: the threshold that is best for all labels together; ``expected``: the label's threshold
+            that maximises the objective *expected* under the probabilities themselves, whose labels are not looked at
+            (for F1 it is half the best F1: Lipton, Elkan & Naryanaswamy 2014, arXiv:1402.1892). It varies far less
+            from sample to sample, and is as good as the probabilities are calibrated.
         empty: what to do when nothing passes; ``auto`` takes whichever is better on these rows.
         resamples: bootstrap resamples for the 90% intervals of the values; 0 for none.
 
@@ -212,12 +218,55 @@ def tune_thresholds(
     curves = [curve(column, p) for column, p in zip(y.T, proba.T, strict=True)]
     values = _optimum(curves, objective, floor)
     if shrinkage > 0 and floor is None:
-        values = _shrink(values, y, proba, objective, shrinkage)
+        values = _shrink(values, y, proba, objective, shrinkage, towards)
     low, high = _intervals(y, proba, objective, floor, resamples, seed) if resamples else ((), ())
     rule = Thresholds(task.keys, tuple(values), objective, "none", tuned_on, low, high)
     if empty == "auto":
         empty = "argmax" if floor is None and _gains_from_argmax(rule, y, proba, objective) else "none"
     return replace(rule, empty=empty)
+
+
+PULLS: tuple[tuple[Towards, float], ...] = (
+    ("common", 5.0),
+    ("common", 20.0),
+    ("expected", 20.0),
+    ("expected", 100.0),
+    ("expected", float("inf")),
+)
+"""What ``choose_pull`` tries: where thresholds are pulled to, and how hard; the first unless another is clearly better."""
+_WORTH_A_CHANGE = 0.004
+"""Gain of a pull over the usual one below which it is noise (benchmarks/LOG.md, 2026-11-22)."""
+
+
+def choose_pull(
+    y: NDArray[Any], proba: NDArray[Any], task: Task, *, objective: str, parts: NDArray[Any]
+) -> tuple[Towards, float]:
+    """Which of ``PULLS`` gives the best decisions on rows that did not tune the thresholds.
+
+    Few rows or rare labels want a hard pull, well calibrated probabilities one towards their own expectation; neither is
+    known beforehand, so the rows decide: thresholds are tuned on all parts but one and judged on that one.
+
+    Args:
+        y, proba: (n, k), as for ``tune_thresholds``.
+        parts: (n,) numbers of the parts; rows with the same text belong into the same one.
+    """
+    if task.kind == "multiclass" or _parse_objective(objective) is not None or len(np.unique(parts)) < 2:
+        return PULLS[0]
+    y, proba = _check(y, proba, task)
+
+    def score(pull: tuple[Towards, float]) -> float:
+        decided = np.zeros_like(y)
+        for part in np.unique(parts):
+            held = parts == part
+            rule = tune_thresholds(
+                y[~held], proba[~held], task, objective=objective, towards=pull[0], shrinkage=pull[1], empty="none"
+            )
+            decided[held] = rule.decide(proba[held])
+        return _value(y, decided, objective)
+
+    scores = {pull: score(pull) for pull in PULLS}
+    best = max(scores, key=scores.__getitem__)
+    return best if scores[best] > scores[PULLS[0]] + _WORTH_A_CHANGE else PULLS[0]
 
 
 def simulation_table(
@@ -316,12 +365,21 @@ def _joint_micro_f1(curves: list[Curve]) -> list[float]:
 
 
 def _shrink(
-    values: list[float], y: NDArray[np.uint8], proba: NDArray[np.float32], objective: str, shrinkage: float
+    values: list[float],
+    y: NDArray[np.uint8],
+    proba: NDArray[np.float32],
+    objective: str,
+    shrinkage: float,
+    towards: Towards,
 ) -> list[float]:
-    common = _optimum([curve(y.ravel(), proba.ravel())], objective, None)[0]
+    if towards == "common":
+        steady = np.full(len(values), _optimum([curve(y.ravel(), proba.ravel())], objective, None)[0])
+    else:
+        # a row counts as a positive to the degree that it is expected to be one
+        steady = np.array(_optimum([curve(column, column) for column in proba.T], objective, None))
     positives = y.sum(0, dtype=np.float64)
     weight = positives / (positives + shrinkage)
-    mixed = weight * _logit(np.array(values)) + (1 - weight) * _logit(np.array(common))
+    mixed = weight * _logit(np.array(values)) + (1 - weight) * _logit(steady)
     return [float(np.float32(value)) for value in 1 / (1 + np.exp(-mixed))]
 
 
@@ -331,11 +389,15 @@ def _logit(p: Floats) -> Floats:
 
 
 def _gains_from_argmax(rule: Thresholds, y: NDArray[np.uint8], proba: NDArray[np.float32], objective: str) -> bool:
+    plain = _value(y, rule.decide(proba), objective)
+    return _value(y, replace(rule, empty="argmax").decide(proba), objective) > plain
+
+
+def _value(y: NDArray[np.uint8], decided: NDArray[np.uint8], objective: str) -> float:
     from maeum.metrics import decision_metrics
 
     name = {"micro-f1": "micro_f1", "macro-f1": "macro_f1", "accuracy": "label_accuracy"}[objective]
-    plain = decision_metrics(y, rule.decide(proba))[name]
-    return decision_metrics(y, replace(rule, empty="argmax").decide(proba))[name] > plain
+    return decision_metrics(y, decided)[name]
 
 
 def _intervals(

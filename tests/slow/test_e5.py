@@ -10,8 +10,8 @@ import time
 import numpy as np
 import pytest
 
-from maeum.bases.e5_file import read_e5
 from maeum.bases.e5 import convert_base, find_base
+from maeum.bases.e5_file import read_e5
 
 pytestmark = pytest.mark.slow
 

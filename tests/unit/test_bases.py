@@ -11,8 +11,8 @@ from safetensors.numpy import load_file
 
 from maeum.bases import e5 as base_encoders
 from maeum.bases.charsmap import build_charsmap
-from maeum.bases.e5_file import read_e5
 from maeum.bases.e5 import convert_base, find_base, korean_pieces
+from maeum.bases.e5_file import read_e5
 from maeum.errors import FormatError, MissingExtra, UsageError
 
 H, LAYERS, HEADS, FFN, POSITIONS = 32, 1, 4, 64, 16

@@ -1,10 +1,9 @@
-"""Continued masked-LM training: eojeols, masks, the corpus files, resuming, the folder it leaves."""
+"""Continued masked-LM training: every shape, resuming, the folder it leaves, files of every kind."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.util
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -13,34 +12,27 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny
 
 from maeum.errors import DataError, UsageError
-from maeum.posttraining import Corpus, Masking, Posttrained, PosttrainSettings, cut, eojeol_starts, mask_row, posttrain
+from maeum.posttraining import Posttrained, PosttrainSettings, posttrain
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from maeum.hf import loading, masked_lm  # noqa: E402
+from maeum.hf.files import pooling_of  # noqa: E402
+from maeum.hf.frame import frame_of  # noqa: E402
+from maeum.hf.tokenizers import load_tokenizer  # noqa: E402
 
-_spec = importlib.util.spec_from_file_location("tiny_models", Path(__file__).parents[1] / "tiny.py")
-assert _spec is not None
-assert _spec.loader is not None
-tiny = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(tiny)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 QUICK = PosttrainSettings(max_steps=2, batch_size=8, valid=10, head_warmup_steps=1, device="cpu", precision="fp32")
 
 
 @pytest.fixture(scope="module")
-def shape(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    built: dict[str, Path] = {}
-
-    def get(name: str) -> Path:
-        if name not in built:
-            built[name] = tiny.build(name, tmp_path_factory.mktemp("tiny") / name)
-        return built[name]
-
-    return get
+def shape(tiny_base: Callable[..., Path]) -> Callable[..., Path]:
+    return tiny_base
 
 
 @pytest.fixture(scope="module")
@@ -48,14 +40,6 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("texts") / "texts.txt"
     path.write_text("\n".join(tiny.sentences()) + "\n", encoding="utf-8")
     return path
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class Listener:
@@ -89,100 +73,6 @@ def run(
     return posttrain(base, source if isinstance(source, list) else [source], out, settings, **words)
 
 
-# --------------------------------------------------------------------------------------------------------- eojeols
-
-
-def test_eojeols_are_what_stands_between_spaces() -> None:
-    text = "배송이 정말  빨라요!"
-    assert eojeol_starts(text, [(0, 2), (2, 3), (4, 6), (8, 10), (10, 12)]) == [True, False, True, True, False]
-    # the space belongs to the token, as in byte-level and Metaspace tokenizers
-    assert eojeol_starts("가 나다", [(0, 1), (1, 3), (3, 4)]) == [True, True, False]
-    # the space is a token of its own: it begins the eojeol, and the next token goes on with it
-    assert eojeol_starts("가 뷁", [(0, 1), (1, 2), (2, 3)]) == [True, True, False]
-    # and where it has the place of the character after it
-    assert eojeol_starts("가 뷁", [(0, 1), (2, 3), (2, 3)]) == [True, True, False]
-    # a character that the tokenizer drops lies between them
-    assert eojeol_starts("가\u200b 나", [(0, 1), (3, 4)]) == [True, True]
-    assert eojeol_starts("", []) == []
-
-
-@pytest.mark.parametrize("name", ["klue-bert", "kobert", "e5"])
-def test_eojeols_agree_with_the_spaces_of_the_text(name: str, shape: Callable[[str], Path]) -> None:
-    tokenizer = loading.load_tokenizer(shape(name))
-    for text in [*tiny.sentences()[::7], "뷁궯 가", "앞뒤   공백\t탭", "ㅋㅋㅋ😂 10,000원!!"]:
-        coded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        assert sum(eojeol_starts(text, coded["offset_mapping"])) == len(text.split()), text
-
-
-def test_long_rows_are_cut_at_eojeols_and_lose_nothing() -> None:
-    starts = [i % 3 == 0 for i in range(20)]
-    assert cut(starts, 8) == [(0, 6), (6, 12), (12, 20)]
-    assert cut([True] + [False] * 9, 4) == [(0, 4), (4, 8), (8, 10)]
-    assert cut([True], 4) == [(0, 1)]
-
-
-# --------------------------------------------------------------------------------------------------------- masking
-
-
-def masking(**changes: Any) -> Masking:
-    return dataclasses.replace(Masking(0.15, True, 4, np.arange(10, 500), 42), **changes)
-
-
-def test_tokens_of_an_eojeol_are_hidden_together() -> None:
-    ids = np.arange(100, 112)
-    starts = np.array([1, 0, 0, 1, 0, 1, 0, 0, 0, 1, 1, 0], bool)
-    unit = np.cumsum(starts) - 1
-    seen = set()
-    for row in range(300):
-        given, masked = masking()(ids, starts, times=1, row=row)
-        units = set(unit[masked].tolist())
-        assert len(units) == 1  # 15% of five eojeols, never none
-        assert set(np.flatnonzero(masked)) == set(np.flatnonzero(np.isin(unit, list(units))))
-        assert (given[~masked] == ids[~masked]).all()
-        seen |= units
-    assert seen == {0, 1, 2, 3, 4}
-
-
-def test_one_eojeol_is_hidden_token_by_token() -> None:
-    _, masked = masking()(np.arange(100, 106), np.array([1, 0, 0, 0, 0, 0], bool), times=1, row=0)
-    assert masked.sum() == 1
-
-
-def test_shares_are_those_of_the_paper() -> None:
-    ids = np.full(20, 7)  # not in ``ordinary``: a random token is never the same
-    starts = np.ones(20, bool)
-    fates = {"mask": 0, "random": 0, "same": 0}
-    for row in range(4000):
-        given, masked = masking()(ids, starts, times=3, row=row)
-        fates["mask"] += int((given[masked] == 4).sum())
-        fates["same"] += int((given[masked] == 7).sum())
-        fates["random"] += int(((given[masked] != 4) & (given[masked] != 7)).sum())
-        assert set(given.tolist()) <= {4, 7, *range(10, 500)}
-    total = sum(fates.values())
-    assert abs(total / (4000 * 20) - 0.15) < 0.002
-    for name, share in (("mask", 0.8), ("random", 0.1), ("same", 0.1)):
-        assert abs(fates[name] / total - share) < 0.012, fates
-
-
-def test_masks_depend_on_seed_pass_and_row_alone() -> None:
-    ids, starts = np.arange(100, 160), np.ones(60, bool)
-    first = masking()(ids, starts, times=1, row=5)
-    np.random.default_rng().random(3)
-    assert all((a == b).all() for a, b in zip(first, masking()(ids, starts, times=1, row=5), strict=True))
-    for other in (
-        masking()(ids, starts, times=2, row=5),
-        masking()(ids, starts, times=1, row=6),
-        masking(seed=1)(ids, starts, times=1, row=5),
-    ):
-        assert (first[1] != other[1]).any()
-
-
-def test_two_tokens_are_enough() -> None:
-    for seed in range(20):
-        _, masked = mask_row(np.array([5, 6]), np.array([True, True]), masking(), np.random.default_rng(seed))
-        assert masked.sum() == 1
-
-
 # ----------------------------------------------------------------------------------------------------- every shape
 
 
@@ -207,10 +97,10 @@ def test_every_shape_is_trained_and_opens_again(
         if value.is_floating_point() and (value != before[key]).any()
     ]
     assert moved
-    old, new = loading.load_tokenizer(base), loading.load_tokenizer(tmp_path / "out")
+    old, new = load_tokenizer(base), load_tokenizer(tmp_path / "out")
     for text in tiny.sentences()[::40]:
         assert old(text)["input_ids"] == new(text)["input_ids"]
-    assert loading.pooling_of(tmp_path / "out") == loading.pooling_of(base)
+    assert pooling_of(tmp_path / "out") == pooling_of(base)
     if name == "klue-bert":
         kept = weights(tmp_path / "out")["bert.pooler.dense.weight"]
         assert torch.equal(kept, weights(base)["bert.pooler.dense.weight"])
@@ -222,7 +112,7 @@ def test_every_shape_is_trained_and_opens_again(
 @pytest.mark.parametrize("name", ["klue-bert", "klue-roberta", "kcelectra", "e5", "funnel"])
 def test_picking_positions_before_the_head_changes_nothing(name: str, shape: Callable[[str], Path]) -> None:
     model, _ = masked_lm.load(shape(name))
-    frame = loading.frame(loading.load_tokenizer(shape(name)), model.backbone.config)
+    frame = frame_of(load_tokenizer(shape(name)), model.backbone.config)
     ids = torch.randint(5, 200, (3, 9))
     mask = torch.ones_like(ids)
     mask[1, 6:] = 0
@@ -387,54 +277,6 @@ def test_sources_of_every_kind_duplicates_and_bad_rows(shape: Callable[[str], Pa
     with pytest.raises(DataError, match=r"a\.jsonl:26"):
         run(shape("klue-bert"), [txt, jsonl], tmp_path / "other", on_error="stop")
     assert not (tmp_path / "other.partial").exists()
-
-
-def test_flat_files_hold_every_token(shape: Callable[[str], Path], tmp_path: Path) -> None:
-    from maeum.posttraining import _Reading, _write_corpus
-
-    lines = [*tiny.sentences()[:30], " ".join(tiny.sentences()[:10])]
-    source = tmp_path / "a.txt"
-    source.write_text("\n".join(lines), encoding="utf-8")
-    tokenizer = loading.load_tokenizer(shape("e5"))
-    reading = _Reading([str(source)], None, None, None, "skip")
-    settings = dataclasses.replace(QUICK, clean="raw")
-    counts = _write_corpus(tmp_path, reading, tokenizer, 20, settings, lambda _: None)
-    corpus = Corpus.open(tmp_path)
-    assert len(corpus) == counts["rows"] > 31
-    assert counts["cut"] >= 1
-    assert corpus.lengths.max() <= 20
-    joined = [np.concatenate([corpus.row(r)[0] for r in np.flatnonzero(corpus.text == n)]).tolist() for n in range(31)]
-    assert joined == tokenizer(lines, add_special_tokens=False)["input_ids"]
-    assert corpus.counts(len(tokenizer)).sum() == counts["tokens"] == sum(map(len, joined))
-
-
-def test_specials_are_never_hidden_and_held_out_texts_never_learned(
-    shape: Callable[[str], Path], tmp_path: Path
-) -> None:
-    from maeum.posttraining import _Batches, _held_out, _Passes, _Reading, _write_corpus
-
-    source = tmp_path / "a.txt"
-    source.write_text("\n".join(tiny.sentences()), encoding="utf-8")
-    for name in ("e5", "klue-roberta"):
-        tokenizer = loading.load_tokenizer(shape(name))
-        frame = loading.frame(tokenizer, loading.load_config(shape(name)))
-        _write_corpus(tmp_path, _Reading([str(source)], None, None, None, "skip"), tokenizer, 12, QUICK, lambda _: None)
-        corpus = Corpus.open(tmp_path)
-        held, rows = _held_out(corpus.text, 20, 42)
-        assert not set(corpus.text[held]) & set(corpus.text[rows])
-        assert len(set(corpus.text[held].tolist())) == 20
-        batches = _Batches(corpus, masking(mask_id=frame.mask_id), frame)
-        items = _Passes(rows, 3)
-        assert len(items) == 3 * len(rows)
-        assert items[len(rows)] == (2, rows[0])
-        batch = batches(items[:40])
-        special = torch.tensor(sorted(set(frame.begin + frame.end + (frame.pad_id,))))
-        assert not torch.isin(batch["labels"], special).any()
-        assert batch["masked"].any(1).all()
-        assert (batch["attention_mask"][batch["masked"]] == 1).all()
-        plain = batches.plain(batch["rows"])["input_ids"]
-        assert (plain[batch["masked"]] == batch["labels"][batch["masked"]]).all()
-        assert (plain[~batch["masked"]] == batch["input_ids"][~batch["masked"]]).all()
 
 
 @pytest.mark.parametrize(

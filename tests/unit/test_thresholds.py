@@ -10,7 +10,7 @@ import pytest
 from maeum.errors import TaskMismatch, UsageError
 from maeum.metrics import counts, decision_metrics
 from maeum.task import Label, Task
-from maeum.thresholds import ABOVE_ALL, Thresholds, curve, simulation_table, tune_thresholds
+from maeum.thresholds import ABOVE_ALL, Thresholds, choose_pull, curve, simulation_table, tune_thresholds
 
 
 def noisy(rng, n=60, k=3, positives=0.3):
@@ -84,6 +84,42 @@ def test_shrinkage_moves_rare_labels_most(three, rng):
     pulled = tune_thresholds(y, proba, three, empty="none", shrinkage=10)
     moved = np.abs(np.array(exact.values) - np.array(pulled.values))
     assert moved[2] >= moved[:2].max()
+
+
+def calibrated(rng, n: int, rates: list[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Labels drawn from their own probabilities: nothing could be better calibrated."""
+    proba = 1 / (1 + np.exp(-(rng.normal(size=(n, len(rates))) * 1.5 + np.log(np.array(rates)))))
+    return (rng.random(proba.shape) < proba).astype(np.uint8), proba.astype(np.float32)
+
+
+def test_the_threshold_of_the_highest_expected_f1_is_half_of_it(three, rng):
+    y, proba = calibrated(rng, 4000, [0.5, 0.2, 0.05])
+    rule = tune_thresholds(y, proba, three, towards="expected", shrinkage=float("inf"), empty="none")
+    for column, value in zip(proba.T.astype(float), rule.values, strict=True):
+        expected = 2 * column[column >= value].sum() / ((column >= value).sum() + column.sum())
+        assert value == pytest.approx(expected / 2, abs=0.005)
+    again = tune_thresholds(1 - y, proba, three, towards="expected", shrinkage=float("inf"), empty="none")
+    assert again.values == rule.values
+
+
+def test_few_rows_of_calibrated_probabilities_are_pulled_towards_their_expectation(three):
+    new_y, new = calibrated(np.random.default_rng(99), 20_000, [0.3, 0.1, 0.03])
+    gains, chosen = [], []
+    for seed in range(12):
+        y, proba = calibrated(np.random.default_rng(seed), 150, [0.3, 0.1, 0.03])
+        towards, shrinkage = choose_pull(y, proba, three, objective="macro-f1", parts=np.arange(150) % 5)
+        chosen.append(towards)
+        pulled = tune_thresholds(y, proba, three, towards=towards, shrinkage=shrinkage, empty="none")
+        exact = tune_thresholds(y, proba, three, empty="none")
+        gains.append(counts(new_y, pulled.decide(new)).f1.mean() - counts(new_y, exact.decide(new)).f1.mean())
+    assert chosen.count("expected") >= 6
+    assert np.mean(gains) > 0.01
+
+
+def test_probabilities_that_say_nothing_true_are_not_believed(three, rng):
+    y, proba = calibrated(rng, 3000, [0.3, 0.2, 0.1])
+    _, shrinkage = choose_pull(y, proba**4, three, objective="macro-f1", parts=np.arange(3000) % 5)
+    assert shrinkage <= 20
 
 
 def test_argmax_rule_gives_exactly_one_label_where_nothing_passes(three):

@@ -9,6 +9,8 @@ import tiny
 
 from maeum.data import Input, Target
 from maeum.hf import loading
+from maeum.hf.frame import frame_of
+from maeum.hf.tokenizers import load_tokenizer
 from maeum.models.windows import MARKERS, Window, Windows, clean
 
 pytest.importorskip("torch")
@@ -21,8 +23,8 @@ MakeWindows = Callable[..., Windows]
 @pytest.fixture
 def windows(tiny_base) -> MakeWindows:
     def make(target_input: str = "none", max_length: int = 24, shape: str = "klue-bert", overlap: float = 0.25):
-        tokenizer = loading.load_tokenizer(tiny_base(shape))
-        frame = loading.frame(tokenizer, loading.load_config(tiny_base(shape)))
+        tokenizer = load_tokenizer(tiny_base(shape))
+        frame = frame_of(tokenizer, loading.load_config(tiny_base(shape)))
         markers = ()
         if target_input == "marker":
             tokenizer.add_special_tokens({"additional_special_tokens": list(MARKERS)}, False)

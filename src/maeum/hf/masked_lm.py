@@ -171,14 +171,10 @@ def pooler_of(ref: str | os.PathLike[str], *, revision: str | None = None) -> di
 
     BERT's own classification head stands on the pooler: a folder without it would give that head a random one.
     """
-    from maeum._optional import require
-
-    config = loading.load_config(ref, revision=revision)
-    if config.model_type != "bert":
+    if loading.load_config(ref, revision=revision).model_type != "bert":
         return {}
-    auto: Any = require("transformers").AutoModel
     try:
-        model = loading._load(auto, ref, revision=revision, dtype=None, config=config)
+        model = loading.load_backbone(ref, revision=revision, pooler=True)
     except FormatError:
         return {}
     new = set(loading.new_weights(model))

@@ -43,11 +43,11 @@ Log = list[dict[str, Any]]
 class LoopConfig:
     """Settings of the training loop."""
 
-    epochs: float = 3.0
+    epochs: float = 4.0
     """Passes over the training rows."""
     max_steps: int | None = None
     """Stop after this many optimiser steps, whatever ``epochs`` says."""
-    batch_size: int = 32
+    batch_size: int = 16
     """Rows per optimiser step, over all processes together."""
     accumulation: int = 1
     """Parts a batch is cut into, one after the other, to save memory; the result stays the same."""
@@ -76,7 +76,7 @@ class LoopConfig:
     log_steps: int | None = None
     """Log the training loss every N steps; None: about fifty times a run."""
     precision: Precision = "auto"
-    """``auto``: bf16 on a GPU that has it, else fp32."""
+    """Of training; prediction is always in fp32. ``auto``: bf16 where the GPU or CPU computes it natively, else fp32."""
     gradient_checkpointing: bool = False
     """Recompute activations instead of keeping them: about a third slower, much less memory."""
     group_by_length: bool = True
@@ -453,6 +453,10 @@ def _clock_callback(minutes: float, *, resumable: bool) -> Any:
         saved = time.monotonic()
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if float(state.epoch).is_integer():
+                # the epoch's own checkpoint follows: one from before its evaluation would go on without that, and to
+                # write the same one twice leaves a moment in which a kill spoils a checkpoint that looks complete
+                return
             # several processes have clocks that differ, and a checkpoint is written by all of them together
             if resumable and args.world_size == 1 and time.monotonic() - self.saved >= minutes * 60:
                 control.should_save = True
@@ -482,7 +486,8 @@ def _half(precision: Precision, device: str) -> str:
         return precision
     if device == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-    return "fp32"
+    can = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return "bf16" if can.get("avx512_bf16") or can.get("amx_bf16") else "fp32"
 
 
 def total_steps(rows: int, config: LoopConfig) -> int:

@@ -146,7 +146,9 @@ def _depth(name: str, config: Any) -> int | None:
         block, layer = map(int, found.groups())
         return 1 + int(sum(config.block_sizes[:block])) + layer
     if found := _LAYER.search(name):
-        return 1 + int(found.group(1))
+        # the decoder of Funnel stands on top of its blocks
+        below = int(sum(getattr(config, "block_sizes", ()))) if "decoder." in name else 0
+        return 1 + below + int(found.group(1))
     return 0
 
 

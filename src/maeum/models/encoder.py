@@ -22,7 +22,11 @@ from maeum._optional import require
 from maeum._progress import Line
 from maeum.data import Input
 from maeum.errors import FormatError, NotFitted, UsageError
-from maeum.hf import loading, training
+from maeum.hf import training
+from maeum.hf.files import pooling_of
+from maeum.hf.frame import frame_of
+from maeum.hf.loading import save_pretrained
+from maeum.hf.tokenizers import load_tokenizer
 from maeum.hf.training import Log, LoopConfig, unknown
 from maeum.metrics import counts
 from maeum.models.base import Labels, Proba, check_inputs
@@ -230,7 +234,7 @@ class EncoderClassifier:
         from safetensors.torch import save_file
 
         (folder / "hf").mkdir()
-        loading.save_pretrained(self._model.backbone, self._tokenizer, folder / "hf")
+        save_pretrained(self._model.backbone, self._tokenizer, folder / "hf")
         if self._model.head is not None:
             tensors = {name: value.contiguous().cpu() for name, value in self._model.head.state_dict().items()}
             save_file(tensors, folder / "head.safetensors")
@@ -264,7 +268,7 @@ class EncoderClassifier:
                     f"'{folder}'의 머리(head) 가중치가 설정과 맞지 않습니다.",
                     f"the head weights in '{folder}' do not fit its settings",
                 ) from error
-        self._tokenizer = loading.load_tokenizer(folder / "hf")
+        self._tokenizer = load_tokenizer(folder / "hf")
         self._windows_of(model)
         self._model = model.to(training.pick_device("auto")).eval()
         return self
@@ -282,10 +286,10 @@ class EncoderClassifier:
         from maeum.models._label_model import LabelModel
 
         config = self.config
-        self._tokenizer = loading.load_tokenizer(config.base, revision=config.revision)
+        self._tokenizer = load_tokenizer(config.base, revision=config.revision)
         head = config.head
         if head == "auto":
-            head = "mean" if loading.pooling_of(config.base, revision=config.revision) == "mean" else "cls"
+            head = "mean" if pooling_of(config.base, revision=config.revision) == "mean" else "cls"
         model = LabelModel.new(head, self.task, self._aggregate, config)
         if config.target_input == "marker":
             self._tokenizer.add_special_tokens({"additional_special_tokens": list(MARKERS)}, False)
@@ -293,7 +297,7 @@ class EncoderClassifier:
         return model
 
     def _windows_of(self, model: LabelModel) -> Windows:
-        frame = loading.frame(self._tokenizer, model.backbone.config)
+        frame = frame_of(self._tokenizer, model.backbone.config)
         markers = ()
         if self.config.target_input == "marker":
             markers = tuple(self._tokenizer.convert_tokens_to_ids(list(MARKERS)))

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from maeum.data import Input, Target
-from maeum.hf.loading import Frame
+from maeum.hf.frame import Frame
 
 TargetInput = Literal["none", "pair", "marker"]
 TARGET_INPUTS = ("none", "pair", "marker")
@@ -43,7 +43,7 @@ class Windows:
 
     Args:
         tokenizer: a fast tokenizer of transformers (gives offsets).
-        frame: its special tokens (``maeum.hf.loading.Frame``).
+        frame: its special tokens (``maeum.hf.frame.Frame``).
         max_length: tokens of a window, special ones included.
         overlap: share of a window's text that the next one repeats.
     """

@@ -72,7 +72,10 @@ training_options = stack(
         "--shrinkage",
         type=click.FloatRange(0),
         metavar="N",
-        help=say("드문 라벨의 기준값을 공통값 쪽으로 당기는 세기", "Pulls rare labels' thresholds to the common one."),
+        help=say(
+            "드문 라벨의 기준값을 공통값 쪽으로 당기는 세기(기본: 교차 검증으로 고름)",
+            "Pulls rare labels' thresholds to the common one (default: chosen by cross-validation).",
+        ),
     ),
     click.option(
         "--clean",
@@ -95,8 +98,8 @@ training_options = stack(
 )
 
 encoder_options = stack(
-    click.option("--epochs", type=float, metavar="N", help=say("학습 행을 도는 횟수(3)", "Passes over the rows (3).")),
-    click.option("--batch-size", type=click.IntRange(1), metavar="N", help=say("묶음 크기(32)", "Rows a step (32).")),
+    click.option("--epochs", type=float, metavar="N", help=say("학습 행을 도는 횟수(4)", "Passes over the rows (4).")),
+    click.option("--batch-size", type=click.IntRange(1), metavar="N", help=say("묶음 크기(16)", "Rows a step (16).")),
     click.option(
         "--learning-rate", type=float, metavar="R", help=say("인코더의 학습률", "The encoder's learning rate.")
     ),

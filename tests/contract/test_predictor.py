@@ -82,7 +82,7 @@ SAME = {"encoder": 1e-5}
 
 
 def encoder(base: Path, head: str, task: Task, **settings: object) -> Classifier:
-    options = {"head": head, "device": "cpu", "batch_size": 10, "max_length": 64, **settings}
+    options = {"head": head, "device": "cpu", "precision": "fp32", "batch_size": 10, "max_length": 64, **settings}
     return make_classifier(f"encoder:{base}", task, seed=1, options=options)
 
 

@@ -48,7 +48,7 @@ def test_every_loss_learns_thirty_two_sentences_by_heart(tiny_base, task, loss, 
     y = labels(task)
     rates = {"learning_rate": 3e-3, "head_learning_rate": 2e-2, "warmup": 0.3, "weight_decay": 0.0}
     settings = {"head": "mean", "device": "cpu", "dropout": 0.0, "batch_size": 16, "epochs": 80.0, "max_length": 32}
-    options = {"loss": loss, **settings, **rates, **more}
+    options = {"loss": loss, "precision": "fp32", **settings, **rates, **more}
     base = str(tiny_base("klue-bert", easy=True))
     model = EncoderClassifier.of(base, task, seed=1, options=options).fit([Input(text) for text in TEXTS], y)
     proba = model.predict_proba([Input(text) for text in TEXTS])

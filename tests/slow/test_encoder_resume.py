@@ -140,7 +140,7 @@ def test_two_processes_give_what_one_gives(place, tiny_base):
     pytest.importorskip("accelerate")
     model = f"encoder:{tiny_base('klue-bert', easy=True)}"
     words = ("train", "rows.jsonl", "--model", model, "--folds", "2", "--epochs", "2", *FAST, "--head", "mean")
-    words = (*words, "--set", "dropout=0")
+    words = (*words, "--set", "dropout=0", "--set", "precision=fp32")
     finish(*words, "-o", "one", "--json", cwd=place)
     # `accelerate launch --cpu --num_processes 2` starts a single process unless there is an MPI
     with socket.socket() as free:

@@ -42,7 +42,7 @@ def good_or_bad(n: int = 16) -> tuple[list[Input], np.ndarray]:
 
 
 def made(base: Path, task: Task = TWO, seed: int = 1, **settings: object) -> EncoderClassifier:
-    options = {"head": "mean", "device": "cpu", "batch_size": 8, "max_length": 32, **settings}
+    options = {"head": "mean", "device": "cpu", "precision": "fp32", "batch_size": 8, "max_length": 32, **settings}
     return EncoderClassifier.of(str(base), task, seed=seed, options=options)
 
 

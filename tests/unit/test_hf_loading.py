@@ -109,8 +109,8 @@ def test_save_and_load_give_equal_logits(shape, name: str, tmp_path: Path) -> No
     with torch.no_grad():
         want = model(**given).logits
         # Memory-mapped weights lie differently aligned, which may cost the last bit; the weights themselves are equal.
-        torch.testing.assert_close(again(**given).logits, want, rtol=0, atol=1e-7)
-        torch.testing.assert_close(other(**given).logits, want, rtol=0, atol=1e-7)
+        torch.testing.assert_close(again(**given).logits, want, rtol=0, atol=1e-6)
+        torch.testing.assert_close(other(**given).logits, want, rtol=0, atol=1e-6)
     for loaded in (again, other):
         for path, tensor in model.state_dict().items():
             assert torch.equal(loaded.state_dict()[path], tensor), path

@@ -121,7 +121,7 @@ def load(name: str, data: Path, limit: int) -> tuple[maeum.Dataset, maeum.Datase
     rows = maeum.read(data / name / "train.tsv", format=name)
     if name == "nsmc":
         train, held = holdout(rows.y, duplicate_groups(rows.texts), fraction=0.1, seed=42)
-        return rows.select(train[:limit]), rows.select(held[:2000])
+        return rows.select(train[:limit]), rows.select(held[:1000])
     return rows.select(range(min(limit, len(rows)))), maeum.read(data / name / "dev.tsv", format=name)
 
 

@@ -94,7 +94,7 @@ def test_encoders_show_what_seed_001_kept(mixed):
     }
     assert (told["patience"], told["folds"], told["keep"], told["head"]) == (3, 2, "mean", "cls")
     # what was left to defaults is what training did: a 32 wide encoder gets the rate of small ones
-    assert (untold["batch_size"], untold["weight_decay"], untold["learning_rate"]) == (32, 0.01, 7e-5)
+    assert (untold["batch_size"], untold["weight_decay"], untold["learning_rate"]) == (16, 0.01, 7e-5)
     assert (untold["loss"], untold["max_steps"], untold["epochs"], untold["patience"]) == ("bce", 1, "", "")
     assert (untold["target_input"], told["target_input"]) == ("marker", "")
 

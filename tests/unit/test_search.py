@@ -311,6 +311,7 @@ def test_a_failed_trial_keeps_its_sentence_and_the_search_goes_on(
     assert not (tmp_path / "all" / "best.toml").exists()
 
 
+@pytest.mark.slow
 def test_two_processes_share_one_study(tmp_path: Path):
     (tmp_path / "space.toml").write_text(QUICK, encoding="utf-8")
     words = ["sample:nikl-ea", "--space", "space.toml", "--trials", "4", "--workers", "2", "--json", "-o", "out"]

@@ -96,5 +96,5 @@ def test_an_unknown_word_is_said_before_anything_is_trained():
     from maeum.hf.training import LoopConfig, _trackers
 
     with pytest.raises(UsageError, match="did you mean 'mlflow'"):
-        _trackers(LoopConfig(report_to="mlfow"), "a")
-    assert _trackers(LoopConfig(report_to=" none, "), "a") == []
+        _trackers(LoopConfig(report_to="mlfow"))
+    assert _trackers(LoopConfig(report_to=" none, ")) == []

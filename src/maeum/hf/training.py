@@ -4,7 +4,8 @@ What is ours: batches of similar length, the loss given from outside and average
 and several processes give the gradient of the whole batch), judging with our own fast prediction, layer-wise learning
 rates, checkpoints that a killed run continues from exactly, and errors that say what to do.
 
-Several processes: ``accelerate launch --num_processes 2 -m maeum train …``. A batch is then shared between the
+Several processes: ``accelerate launch --num_processes 2 -m maeum train …`` on GPUs, on a CPU
+``python -m torch.distributed.run --nproc_per_node 2 -m maeum train …``. A batch is then shared between the
 processes, so that the batch size, the steps and the result stay what they are with one.
 """
 

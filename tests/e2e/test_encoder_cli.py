@@ -71,6 +71,7 @@ def test_the_folder_holds_a_history_and_a_model_that_transformers_opens(trained)
     assert not list(folder.rglob("checkpoint*"))
 
 
+@pytest.mark.slow
 def test_evaluate_predict_and_analyze_answer_from_it(trained):
     place = trained[0]
     few = SAMPLE.read_bytes().splitlines(keepends=True)[:40]

@@ -175,6 +175,7 @@ def test_perplexity_falls_and_the_folder_says_by_how_much(
     assert "log" not in result.to_dict()
 
 
+@pytest.mark.slow
 def test_a_run_broken_off_three_times_ends_like_one_that_was_not(
     shape: Callable[[str], Path], texts: Path, tmp_path: Path
 ) -> None:

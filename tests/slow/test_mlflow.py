@@ -22,7 +22,14 @@ def test_each_fold_is_a_run_with_metrics_and_parameters(tiny_base, tmp_path, mon
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     monkeypatch.chdir(tmp_path)
     data = read("sample:nikl-ea")
-    options = {"report_to": "mlflow", "epochs": 1.0, "max_length": 24, "device": "cpu", "learning_rate": 1e-3}
+    options = {
+        "report_to": "mlflow",
+        "epochs": 1.0,
+        "max_length": 24,
+        "device": "cpu",
+        "learning_rate": 1e-3,
+        "batch_size": 32,
+    }
     settings = TrainSettings(model=f"encoder:{tiny_base('klue-bert')}", folds=2, model_options=options)
     train(Dataset(data.task, data[:60], source="rows"), settings=settings, output=tmp_path / "model")
 

@@ -73,7 +73,10 @@ class LabelModel(nn.Module):
         return _width(self.backbone.config)
 
     def make_room(self, tokenizer: Any) -> None:
-        """Embeddings for the tokens just added to the tokenizer: each begins as the mean of all the others."""
+        """Embeddings for the tokens just added to the tokenizer: random ones with the mean and spread of the others.
+
+        Equal beginnings would leave the opening and the closing marker indistinguishable to the encoder at first.
+        """
         old = self.backbone.get_input_embeddings().weight.shape[0]
         if len(tokenizer) > old:
             self.backbone.resize_token_embeddings(len(tokenizer), mean_resizing=False)

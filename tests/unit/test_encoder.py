@@ -18,7 +18,8 @@ from maeum.errors import MaeumError, UsageError
 from maeum.experiment import TrainSettings
 from maeum.experiment import train as train_run
 from maeum.hf import loading, training
-from maeum.hf.training import NotFinite
+from maeum.hf.length_groups import length_grouped_sampler
+from maeum.hf.loop_errors import NotFinite
 from maeum.models.base import load_predictor
 from maeum.models.encoder import EncoderClassifier, EncoderConfig, by_token_budget, spare_columns
 from maeum.task import Label, Task
@@ -160,8 +161,8 @@ def test_prediction_batches_hold_every_row_once_and_keep_to_the_budget(budget):
 
 def test_training_batches_hold_every_row_once_in_an_order_of_the_seed_and_the_epoch():
     lengths = np.random.default_rng(0).integers(1, 60, 333).tolist()
-    sampler = training.length_grouped_sampler(lengths, 8, seed=3)
-    first, again = list(sampler), list(training.length_grouped_sampler(lengths, 8, seed=3))
+    sampler = length_grouped_sampler(lengths, 8, seed=3)
+    first, again = list(sampler), list(length_grouped_sampler(lengths, 8, seed=3))
     sampler.set_epoch(1)
     second = list(sampler)
     assert sorted(first) == sorted(second) == list(range(333))

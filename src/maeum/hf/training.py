@@ -12,23 +12,26 @@ processes, so that the batch size, the steps and the result stay what they are w
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import shutil
+import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from maeum._lang import say
+from maeum._optional import require
 from maeum._processes import is_main_process, process_count
 from maeum._progress import Line, Step, report_scores, steps
-from maeum.errors import MaeumError, UsageError
+from maeum.errors import UsageError
 from maeum.hf import tracking
+from maeum.hf.length_groups import length_grouped_sampler
+from maeum.hf.loop_errors import not_finite, readable_errors
 from maeum.history import table, write_csv
 
 if TYPE_CHECKING:
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Schedule = Literal["linear", "cosine", "constant"]
+Optimizer = Literal["auto", "adamw", "paged-adamw", "paged-adamw-8bit"]
 Log = list[dict[str, Any]]
 """The Trainer's log: one dictionary per logged step, with ``step``, ``epoch`` and what was measured."""
 
@@ -76,6 +80,9 @@ class LoopConfig:
     """Evaluate every N steps; None: once an epoch."""
     log_steps: int | None = None
     """Log the training loss every N steps; None: about fifty times a run."""
+    optimizer: Optimizer = "auto"
+    """AdamW with its state on the device; or bitsandbytes' paged ones (CUDA only), whose state moves to main memory
+    when the GPU is full (Dettmers et al. 2023). ``auto``: paged for a base in 4 bits on a GPU, else adamw."""
     precision: Precision = "auto"
     """Of training; prediction is always in fp32. ``auto``: bf16 where the GPU or CPU computes it natively, else fp32."""
     gradient_checkpointing: bool = False
@@ -94,7 +101,11 @@ class LoopConfig:
             value = getattr(self, name)
             if value < low or (name == "epochs" and value == 0):
                 raise UsageError(f"{name}이(가) 너무 작습니다: {value}", f"{name} is too small: {value}")
-        for name, choices in (("precision", ("auto", "fp32", "bf16", "fp16")), ("schedule", SCHEDULES)):
+        for name, choices in (
+            ("precision", ("auto", "fp32", "bf16", "fp16")),
+            ("schedule", SCHEDULES),
+            ("optimizer", OPTIMIZERS),
+        ):
             if getattr(self, name) not in choices:
                 raise unknown(name, getattr(self, name), choices)
         if self.metric is not None and self.metric not in METRICS:
@@ -102,6 +113,7 @@ class LoopConfig:
 
 
 SCHEDULES = ("linear", "cosine", "constant")
+OPTIMIZERS = ("auto", "adamw", "paged-adamw", "paged-adamw-8bit")
 METRICS = ("loss", "micro-f1", "macro-f1", "accuracy")
 
 
@@ -115,10 +127,6 @@ def unknown(what: str, given: object, choices: Sequence[str]) -> UsageError:
         f"모르는 {what}: '{given}'." + (f" '{close[0]}'인가요?" if close else "") + f" 쓸 수 있는 것: {listed}",
         f"unknown {what} '{given}'" + (f"; did you mean '{close[0]}'?" if close else "") + f" (known: {listed})",
     )
-
-
-class NotFinite(MaeumError):
-    """The loss stopped being a number."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +170,7 @@ def run(job: Job, config: LoopConfig, *, seed: int, work: Path | None, progress:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory())) if work is None else work
         bar = stack.enter_context(steps(progress, job.name, total_steps(len(job.rows), config)))
-        stack.enter_context(_readable_errors(config, folder))
+        stack.enter_context(readable_errors(config.batch_size, folder))
         stack.enter_context(warnings.catch_warnings())
         warnings.filterwarnings("ignore", message=".*'pin_memory' argument is set as true.*")
         trainer = _trainer(
@@ -280,10 +288,7 @@ def _trainer(
 
         def create_optimizer(self, model: Any = None) -> Any:
             if self.optimizer is None:
-                from torch.optim import AdamW
-
-                fused = all(p.device.type in ("cpu", "cuda") for group in job.groups for p in group["params"])
-                self.optimizer = AdamW(job.groups, betas=(0.9, 0.999), eps=1e-8, fused=fused)
+                self.optimizer = _optimizer(job.groups, config.optimizer)
             return self.optimizer
 
         def evaluate(
@@ -299,20 +304,22 @@ def _trainer(
     def loss(outputs: dict[str, Any], labels: Any, num_items_in_batch: Any = None) -> Any:
         each = job.loss(outputs, labels)
         if not bool(each.isfinite().all()):
-            raise NotFinite(_nan_ko(last["rows"], each), _nan_en(last["rows"], each))
+            raise not_finite(last["rows"], each)
         labels_of_item = 1 if job.per_token else labels[0].numel()
         count = each.shape[0] if num_items_in_batch is None else num_items_in_batch / labels_of_item
         return each.sum() / count
 
     last: dict[str, list[Any]] = {"rows": []}
+    speed = Speed()
 
     def collate(rows: list[Any]) -> dict[str, Any]:
         batch = job.collate(rows)
         last["rows"] = batch.pop("rows")
+        speed.tokens += int(batch["attention_mask"].sum())
         return batch
 
     callbacks: list[Any] = [
-        _watch_callback(bar, progress, folder),
+        _watch_callback(bar, progress, folder, speed),
         _clock_callback(config.checkpoint_minutes, resumable=resumable),
     ]
     if keep_best:
@@ -338,7 +345,12 @@ def check(config: LoopConfig) -> None:
         UsageError: no such device or tracker.
         MissingExtra: a tracker is not installed.
     """
-    pick_device(config.device)
+    device = pick_device(config.device)
+    if config.optimizer.startswith("paged") and device.type != "cuda":
+        raise UsageError(
+            f"optimizer={config.optimizer}은(는) GPU(CUDA)에서만 됩니다. adamw를 쓰세요.",
+            f"optimizer={config.optimizer} needs a GPU (CUDA); use adamw",
+        )
     tracking.check(_trackers(config))
 
 
@@ -364,55 +376,46 @@ class _Rows:
         return self.rows[index]
 
 
-def length_grouped_sampler(lengths: Sequence[int], batch_size: int, *, seed: int, grouped: bool = True) -> Any:
-    """A sampler whose batches hold rows of similar length, in an order that only the seed and the epoch decide.
+class Speed:
+    """Tokens per second of a run, padding not counted, and the memory it takes."""
 
-    Rows are shuffled, cut into stretches of fifty batches, sorted by length inside each, and the batches of a stretch
-    are shuffled again. (transformers' own sampler leaves them sorted, so that every stretch runs from long to short,
-    and draws from the global random state, so that a resumed run sees another order.) The batch of the longest rows of
-    all comes first: a run that will not fit into memory fails at once.
-    """
-    import torch
-    from torch.utils.data import Sampler
+    def __init__(self) -> None:
+        self.tokens = 0
+        self.start = time.monotonic()
 
-    class LengthGrouped(Sampler[int]):  # type: ignore[misc, unused-ignore]
-        epoch = 0
-
-        def set_epoch(self, epoch: int) -> None:
-            self.epoch = epoch
-
-        def __len__(self) -> int:
-            return len(lengths)
-
-        def __iter__(self) -> Iterator[int]:
-            generator = torch.Generator().manual_seed(seed * 1_000_003 + self.epoch)
-            order = torch.randperm(len(lengths), generator=generator).tolist()
-            if not grouped:
-                return iter(order)
-            return iter(_by_length(order, lengths, batch_size, generator))
-
-    return LengthGrouped()
+    def remark(self) -> str:
+        """Such as ``2,310 tok/s 1.4 GB``."""
+        rate = self.tokens / max(1e-9, time.monotonic() - self.start)
+        return f"{rate:,.0f} tok/s {peak_bytes() / 1e9:.1f} GB"
 
 
-def _by_length(order: list[int], lengths: Sequence[int], batch_size: int, generator: torch.Generator) -> list[int]:
+def peak_bytes() -> int:
+    """The most memory in use so far: of the GPU where one is in use, else of this process."""
     import torch
 
-    stretch = 50 * batch_size
-    batches: list[list[int]] = []
-    for start in range(0, len(order), stretch):
-        part = sorted(order[start : start + stretch], key=lambda row: -lengths[row])
-        cut = [part[i : i + batch_size] for i in range(0, len(part), batch_size)]
-        batches += [cut[i] for i in torch.randperm(len(cut), generator=generator).tolist()]
-    # a short batch anywhere but at the end would shift the cuts of the batch sampler after it
-    short = [batch for batch in batches if len(batch) < batch_size]
-    batches = [batch for batch in batches if len(batch) == batch_size]
-    if batches:
-        longest = max(range(len(batches)), key=lambda i: max(lengths[row] for row in batches[i]))
-        batches.insert(0, batches.pop(longest))
-    return [row for batch in batches + short for row in batch]
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        return int(torch.cuda.max_memory_allocated())
+    try:
+        import resource
+    except ImportError:  # Windows has no such count
+        return 0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _watch_callback(bar: Step, progress: Line, folder: Path) -> Any:
+def _optimizer(groups: list[dict[str, Any]], name: Optimizer) -> Any:
+    from torch.optim import AdamW
+
+    betas, eps = (0.9, 0.999), 1e-8
+    if name in ("paged-adamw", "paged-adamw-8bit"):
+        optimizers: Any = require("bitsandbytes").optim
+        kind = optimizers.PagedAdamW32bit if name == "paged-adamw" else optimizers.PagedAdamW8bit
+        return kind(groups, betas=betas, eps=eps)
+    fused = all(p.device.type in ("cpu", "cuda") for group in groups for p in group["params"])
+    return AdamW(groups, betas=betas, eps=eps, fused=fused)
+
+
+def _watch_callback(bar: Step, progress: Line, folder: Path, speed: Speed) -> Any:
     from transformers import TrainerCallback
 
     class Watch(TrainerCallback):
@@ -431,7 +434,7 @@ def _watch_callback(bar: Step, progress: Line, folder: Path) -> Any:
                 return
             found = dict(logs or {})
             if "loss" in found:
-                self.remark = f"loss {found['loss']:.4f}"
+                self.remark = f"loss {found['loss']:.4f} {speed.remark()}"
             if "eval_loss" in found:
                 scores = " ".join(
                     f"{name.removeprefix('eval_')} {v:.4f}" for name, v in found.items() if "eval_" in name
@@ -494,64 +497,3 @@ def _half(precision: Precision, device: str) -> str:
 def total_steps(rows: int, config: LoopConfig) -> int:
     """Optimiser steps of a whole run."""
     return config.max_steps or int(-(-rows // config.batch_size) * config.epochs)
-
-
-@contextlib.contextmanager
-def _readable_errors(config: LoopConfig, folder: Path) -> Iterator[None]:
-    import torch
-
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise _out_of_memory(config) from error
-    except RuntimeError as error:
-        if "not enough memory" in str(error) or "can't allocate memory" in str(error):
-            raise _out_of_memory(config) from error
-        if "No space left" in str(error) or isinstance(error.__cause__, OSError):
-            raise _disk_full(folder) from error
-        raise
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise _disk_full(folder) from error
-        raise
-    except Exception as error:
-        # safetensors reports a full disk as an error of its own
-        if "No space left" in str(error) or "os error 28" in str(error):
-            raise _disk_full(folder) from error
-        raise
-
-
-def _out_of_memory(config: LoopConfig) -> UsageError:
-    return UsageError(
-        f"메모리가 모자랍니다. --batch-size(지금 {config.batch_size})나 --max-length를 줄이거나, "
-        "--set accumulation=4, --set gradient_checkpointing=true, (GPU라면) --set precision=bf16을 써 보세요.",
-        f"out of memory: lower --batch-size (now {config.batch_size}) or --max-length, or try --set accumulation=4, "
-        "--set gradient_checkpointing=true or, on a GPU, --set precision=bf16",
-    )
-
-
-def _disk_full(folder: Path) -> MaeumError:
-    return MaeumError(
-        f"디스크가 가득 찼습니다({folder}). 마지막으로 다 저장된 지점은 남아 있으니, 자리를 만든 뒤 같은 명령을 다시 실행하면 이어집니다.",
-        f"the disk is full ({folder}); the last complete checkpoint is still there: make room and run the same "
-        "command again to go on from it",
-    )
-
-
-def _nan_ko(rows: Sequence[Any], each: Any) -> str:
-    return (
-        f"손실이 숫자가 아닙니다(NaN/inf). 묶음의 행 번호: {_bad_rows(rows, each)}. "
-        "학습률을 낮추거나 --set precision=fp32로 다시 해 보세요."
-    )
-
-
-def _nan_en(rows: Sequence[Any], each: Any) -> str:
-    return (
-        f"the loss is not a number (NaN or infinite) in the batch of rows {_bad_rows(rows, each)}; "
-        "lower the learning rate or use --set precision=fp32"
-    )
-
-
-def _bad_rows(rows: Sequence[Any], each: Any) -> str:
-    bad = [row for row, fine in zip(rows, each.isfinite().tolist(), strict=False) if not fine] or list(rows)
-    return ", ".join(map(str, bad[:20])) + (" …" if len(bad) > 20 else "")

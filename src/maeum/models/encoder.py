@@ -225,7 +225,7 @@ class EncoderClassifier:
         check_inputs(inputs)
         if self._model is None or self._windows is None:
             raise NotFitted("학습하지 않은 모델입니다.", "this model is not trained yet; call fit first")
-        return self._probabilities(self._logits(self._windows(inputs)))
+        return probabilities(self._logits(self._windows(inputs)), self.task.kind)
 
     def save(self, folder: Path) -> None:
         """The encoder as a folder that transformers opens, ``hf/``, and what is ours beside it."""
@@ -331,22 +331,24 @@ class EncoderClassifier:
                 out[batch] = model.window_logits(**moved).float().cpu().numpy()
         return join(out, owner, len(pieces), self._aggregate)
 
-    def _probabilities(self, logits: Floats) -> Proba:
-        z = logits.astype(np.float64)
-        if self.task.kind == "multiclass":
-            e = np.exp(z - z.max(1, keepdims=True, initial=-np.inf))
-            z = e / e.sum(1, keepdims=True)
-        else:
-            z = 1 / (1 + np.exp(-z))
-        proba: Proba = z.astype(np.float32)
-        return proba
-
     def _judge(self, pieces: Sequence[tuple[Window, ...]], y: Labels, loss: Any) -> dict[str, float]:
         import torch
 
         logits = self._logits(pieces)
         each = loss(torch.from_numpy(logits), torch.from_numpy(y.astype(np.float32)))
-        return {"loss": float(each.mean())} | quick_metrics(self.task, y, self._probabilities(logits))
+        return {"loss": float(each.mean())} | quick_metrics(self.task, y, probabilities(logits, self.task.kind))
+
+
+def probabilities(logits: Floats, kind: Kind) -> Proba:
+    """(n, k): the softmax of multiclass logits, the sigmoid of others."""
+    z = logits.astype(np.float64)
+    if kind == "multiclass":
+        e = np.exp(z - z.max(1, keepdims=True, initial=-np.inf))
+        z = e / e.sum(1, keepdims=True)
+    else:
+        z = 1 / (1 + np.exp(-z))
+    proba: Proba = z.astype(np.float32)
+    return proba
 
 
 def default_learning_rate(width: int) -> float:

@@ -219,7 +219,8 @@ def tune_thresholds(
     values = _optimum(curves, objective, floor)
     if shrinkage > 0 and floor is None:
         values = _shrink(values, y, proba, objective, shrinkage, towards)
-    low, high = _intervals(y, proba, objective, floor, resamples, seed) if resamples else ((), ())
+    pull = (towards, shrinkage if floor is None else 0.0)
+    low, high = _intervals(y, proba, objective, floor, pull, resamples, seed) if resamples else ((), ())
     rule = Thresholds(task.keys, tuple(values), objective, "none", tuned_on, low, high)
     if empty == "auto":
         empty = "argmax" if floor is None and _gains_from_argmax(rule, y, proba, objective) else "none"
@@ -377,7 +378,10 @@ def _shrink(
     else:
         # a row counts as a positive to the degree that it is expected to be one
         steady = np.array(_optimum([curve(column, column) for column in proba.T], objective, None))
-    positives = y.sum(0, dtype=np.float64)
+    return _mixed(values, steady, y.sum(0, dtype=np.float64), shrinkage)
+
+
+def _mixed(values: list[float], steady: Floats, positives: Floats, shrinkage: float) -> list[float]:
     weight = positives / (positives + shrinkage)
     mixed = weight * _logit(np.array(values)) + (1 - weight) * _logit(steady)
     return [float(np.float32(value)) for value in 1 / (1 + np.exp(-mixed))]
@@ -401,14 +405,30 @@ def _value(y: NDArray[np.uint8], decided: NDArray[np.uint8], objective: str) -> 
 
 
 def _intervals(
-    y: NDArray[np.uint8], proba: NDArray[np.float32], objective: str, floor: float | None, resamples: int, seed: int
+    y: NDArray[np.uint8],
+    proba: NDArray[np.float32],
+    objective: str,
+    floor: float | None,
+    pull: tuple[Towards, float],
+    resamples: int,
+    seed: int,
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """90% percentile intervals of the thresholds over resampled rows; weights stand for repeated rows."""
+    """90% percentile intervals of the thresholds, pulled as they are, over resampled rows; weights stand for repeated rows."""
     ranked = [_cuts(column) for column in proba.T]
-    found = np.array(
-        [_optimum(_weighted(y, ranked, weights), objective, floor) for weights in _weights(len(y), resamples, seed)]
-    )
-    low, high = np.quantile(found, [0.05, 0.95], axis=0)
+    towards, shrinkage = pull
+    together = _cuts(proba.ravel()) if shrinkage and towards == "common" else None
+    found = []
+    for weights in _weights(len(y), resamples, seed):
+        values = _optimum(_weighted(y, ranked, weights), objective, floor)
+        if shrinkage:
+            if together is not None:
+                pooled = _weighted(y.reshape(-1, 1), [together], np.repeat(weights, y.shape[1]))
+                steady = np.full(len(values), _optimum(pooled, objective, None)[0])
+            else:
+                steady = np.array(_optimum(_weighted(proba, ranked, weights), objective, None))
+            values = _mixed(values, steady, (weights @ y).astype(np.float64), shrinkage)
+        found.append(values)
+    low, high = np.quantile(np.array(found), [0.05, 0.95], axis=0)
     return tuple(map(float, low)), tuple(map(float, high))
 
 
@@ -419,7 +439,7 @@ def _weights(n: int, resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
 
 
 def _weighted(
-    y: NDArray[np.uint8],
+    y: NDArray[Any],
     ranked: list[tuple[NDArray[np.int64], NDArray[np.int64], Floats]],
     weights: NDArray[np.int64],
 ) -> list[Curve]:

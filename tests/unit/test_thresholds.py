@@ -182,3 +182,18 @@ def test_constant_probabilities_do_not_break(three):
     for value in (0.0, 0.5, 1.0):
         rule = tune_thresholds(y, np.full((2, 3), value, np.float32), three, resamples=3)
         rule.decide(np.full((2, 3), value, np.float32))
+
+
+@pytest.mark.parametrize("towards", ["common", "expected"])
+@pytest.mark.parametrize("shrinkage", [0.0, 20.0, float("inf")])
+def test_the_interval_is_that_of_the_pulled_value(towards, shrinkage):
+    rng = np.random.default_rng(4)
+    task = Task("t", "multilabel", (Label("often"), Label("rare"), Label("other")))
+    proba = rng.beta(1, 4, (300, 3)).astype(np.float32)
+    y = (rng.random((300, 3)) < proba * [1, 0.2, 1]).astype(np.uint8)
+    rule = tune_thresholds(y, proba, task, shrinkage=shrinkage, towards=towards, resamples=200)
+    for value, low, high in zip(rule.values, rule.low, rule.high, strict=True):
+        assert low <= value <= high
+    if shrinkage and towards == "common":
+        loose = tune_thresholds(y, proba, task, resamples=200)
+        assert rule.high[1] - rule.low[1] < loose.high[1] - loose.low[1]

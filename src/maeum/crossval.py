@@ -157,6 +157,10 @@ def _one_fold(
     proba = model.predict_proba(watch)
     if work is not None:
         _keep(model, proba, work)
+        if getattr(model, "kept_on_disk", False):
+            kind, task = model.kind, model.task
+            del model  # before it is read back: there may be room for one only
+            return load_predictor(kind, work / "model", task), proba
     return model, proba
 
 

@@ -77,7 +77,13 @@ ENCODERS = {
     "encoder-bigru": ("klue-roberta", "bigru"),
 }
 """Kind → shape of ``tiny.SHAPES`` and head; every other pair of them is held to the hardest clauses further down."""
-SAME = {"encoder": 1e-5}
+DECODERS = {
+    "decoder": ("decoder", "gpt-neox", {}),
+    "decoder-list": ("decoder", "qwen", {"form": "list"}),
+    "decoder-cls": ("decoder-cls", "llama", {"head_learning_rate": 1e-2}),
+}
+"""Kind, shape of ``tiny_decoders.SHAPES`` and settings; others are held to the hardest clauses further down."""
+SAME = {"encoder": 1e-5, "decoder": 1e-5, "decoder-cls": 1e-5}
 """How far rows and loaded models of a kind may move. Matrix products of another size add up in another order."""
 
 
@@ -104,15 +110,28 @@ def fitted_encoder(base: Path, head: str, task: Task) -> Predictor:
     return encoder(base, head, task, epochs=10.0, **settings).fit(inputs, y)
 
 
+def decoder(base: Path, kind: str, task: Task, **settings: object) -> Classifier:
+    options = {"device": "cpu", "precision": "fp32", "batch_size": 10, "max_length": 200, **settings}
+    return make_classifier(f"{kind}:{base}", task, seed=1, options=options)
+
+
+def fitted_decoder(base: Path, kind: str, task: Task, settings: dict[str, object]) -> Predictor:
+    inputs, y = rows(task)
+    return decoder(base, kind, task, epochs=4.0, learning_rate=1e-2, lora_dropout=0.0, **settings).fit(inputs, y)
+
+
 @pytest.fixture(
     scope="module",
-    params=[(kind, task) for kind in (*KINDS, *ENCODERS) for task in (MULTI, SINGLE)],
+    params=[(kind, task) for kind in (*KINDS, *ENCODERS, *DECODERS) for task in (MULTI, SINGLE)],
     ids=lambda p: f"{p[0]}-{p[1].name}",
 )
-def model(request, tiny_base, one_thread) -> Predictor:
+def model(request, tiny_base, tiny_decoder, one_thread) -> Predictor:
     kind, task = request.param
     if kind in KINDS:
         return KINDS[kind](task)
+    if kind in DECODERS:
+        made, shape, settings = DECODERS[kind]
+        return fitted_decoder(tiny_decoder(shape), made, task, settings)
     shape, head = ENCODERS[kind]
     return fitted_encoder(tiny_base(shape, easy=True), head, task)
 
@@ -165,12 +184,12 @@ def loaded_gives_the_same_numbers(model: Predictor, inputs: list[Input], folder:
     model.save(folder)
     again = load_predictor(model.kind, folder, model.task)
     found, before = again.predict_proba(inputs), model.predict_proba(inputs)
-    if model.kind == "encoder":
+    if model.kind in SAME:
         # weights that torch reads from a mapped file may lie at other alignments, which changes the last bit
         assert np.abs(found - before).max() <= 1e-6
     else:
         assert np.array_equal(found, before)
-    assert {path.suffix for path in folder.rglob("*") if path.is_file()} <= {".json", ".safetensors", ".txt"}
+    assert {path.suffix for path in folder.rglob("*") if path.is_file()} <= {".json", ".jsonl", ".safetensors", ".txt"}
 
 
 def test_neither_batch_nor_mates_nor_order_change_a_row(model):
@@ -192,6 +211,30 @@ def test_every_shape_of_encoder_with_every_head_keeps_to_itself_and_comes_back(t
     made = encoder(tiny_base(shape), head, task, max_steps=1, max_length=24, target_input=target_input)
     spread(made.fit(inputs, y), inputs)
     no_row_depends_on_others(made, inputs[:6])
+    loaded_gives_the_same_numbers(made, inputs, tmp_path)
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize(
+    ("shape", "settings"),
+    [
+        ("gpt-neox", {"form": "yesno"}),
+        ("llama", {"words": {"기쁨": "기뻐요", "부정": "싫어요", "긍정": "좋아요"}}),
+        ("llama", {"form": "yesno", "learn": "none"}),
+        ("qwen", {"template": "chat", "scores": "labels"}),
+        ("qwen", {"learn": "none", "shots": 2, "max_length": 400}),
+    ],
+    ids=["yesno", "several-tokens", "zero-shot", "chat", "few-shot"],
+)
+@pytest.mark.parametrize("task", [MULTI, SINGLE], ids=["multi", "single"])
+def test_every_way_to_ask_a_decoder_keeps_to_itself_and_comes_back(tiny_decoder, tmp_path, shape, settings, task):
+    words = {key: word for key, word in settings.get("words", {}).items() if key in task.keys}
+    settings = {**settings, **({"words": words} if words else {})}
+    inputs, y = rows(task, 12)
+    steps = {} if settings.get("learn") == "none" else {"max_steps": 1, "learning_rate": 1e-3}
+    made = decoder(tiny_decoder(shape), "decoder", task, **steps, **settings).fit(inputs, y)
+    assert np.ptp(made.predict_proba(inputs), axis=0).max() > 1e-4
+    no_row_depends_on_others(made, inputs[:4])
     loaded_gives_the_same_numbers(made, inputs, tmp_path)
 
 

@@ -24,8 +24,10 @@ from maeum._optional import require
 from maeum.errors import FormatError, UsageError
 from maeum.hf.files import one_sentence, quiet, read_json
 
-__all__ = ["LoraSettings", "add_lora", "load_adapter", "merged", "save_adapter"]
+__all__ = ["FIRST", "LoraSettings", "activate", "add_lora", "load_adapter", "merged", "save_adapter"]
 
+FIRST = "default"
+"""Name of the only adapters of a base, as peft calls them."""
 _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _LAYERS = {"Linear", "Linear4bit", "Conv1D"}
 _NEOX = ("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h")
@@ -84,19 +86,19 @@ def add_lora(model: Any, settings: LoraSettings, *, seed: int) -> Any:
     return adapted
 
 
-def save_adapter(model: Any, folder: str | os.PathLike[str]) -> None:
+def save_adapter(model: Any, folder: str | os.PathLike[str], *, name: str = FIRST) -> None:
     """Write the adapters of ``add_lora`` or ``load_adapter``: two files, nothing of the base."""
     from safetensors.torch import save_file
 
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     with _peft() as peft:
-        config = copy.deepcopy(model.peft_config["default"])
+        config = copy.deepcopy(model.peft_config[name])
         config.inference_mode = True
         # a hub id helps whoever opens the folder elsewhere, a path of this machine does not
         config.base_model_name_or_path = getattr(model.get_base_model(), "_maeum_hub_id", None)
         config.save_pretrained(str(target))
-        tensors = _tensors(peft, model)
+        tensors = _tensors(peft, model, name)
     content = read_json(target / _CONFIG, default={})
     # a set, whose order would differ from run to run
     content["target_modules"] = sorted(content["target_modules"])
@@ -105,23 +107,25 @@ def save_adapter(model: Any, folder: str | os.PathLike[str]) -> None:
     save_file(whole, target / _WEIGHTS, metadata={"format": "pt"})
 
 
-def load_adapter(model: Any, folder: str | os.PathLike[str], *, trainable: bool = False) -> Any:
+def load_adapter(model: Any, folder: str | os.PathLike[str], *, trainable: bool = False, name: str = FIRST) -> Any:
     """The adapters of a folder on a model of ``causal``, in evaluation mode.
 
     Args:
-        model: the base, changed in place.
+        model: the base, changed in place; or what this function gave before, to put further adapters beside those that
+            are there. The ones loaded last are active, see ``activate``.
         trainable: to go on training them.
+        name: what tells these adapters from others on the same base.
 
     Raises:
         FormatError: a file is missing, damaged, not LoRA, or made for another architecture.
         MissingExtra: peft is absent.
     """
     place = Path(folder)
-    for name in (_CONFIG, _WEIGHTS):
-        if not (place / name).is_file():
+    for file in (_CONFIG, _WEIGHTS):
+        if not (place / file).is_file():
             raise FormatError(
-                f"{folder}에 어댑터 파일 {name}이 없습니다. 저장된 폴더를 통째로 옮겼는지 확인하세요.",
-                f"{folder} has no adapter file {name}; check that the saved folder was copied whole",
+                f"{folder}에 어댑터 파일 {file}이 없습니다. 저장된 폴더를 통째로 옮겼는지 확인하세요.",
+                f"{folder} has no adapter file {file}; check that the saved folder was copied whole",
             )
     from safetensors.torch import load_file
 
@@ -130,15 +134,28 @@ def load_adapter(model: Any, folder: str | os.PathLike[str], *, trainable: bool 
         saved = load_file(place / _WEIGHTS)
         config = peft.LoraConfig(**_read_config(peft, place))
         config.inference_mode = not trainable
-        adapted = _wrapped(peft, model, config)
-        wanted = _tensors(peft, adapted)
-    _check_fit(folder, saved, wanted)
+        if hasattr(model, "peft_config"):
+            config.fan_in_fan_out = next(iter(model.peft_config.values())).fan_in_fan_out
+            with torch.random.fork_rng(devices=[]):
+                model.add_adapter(name, config)
+            adapted = model
+        else:
+            adapted = _wrapped(peft, model, config, name)
+        wanted = _tensors(peft, adapted, name)
+        _check_fit(folder, saved, wanted)
+        activate(adapted, name)
     with torch.no_grad():
-        for name, tensor in wanted.items():
-            tensor.copy_(saved[name])
-    for name, parameter in adapted.named_parameters():
-        parameter.requires_grad_(trainable and "lora_" in name)
+        for key, tensor in wanted.items():
+            tensor.copy_(saved[key])
+    for parameter_name, parameter in adapted.named_parameters():
+        parameter.requires_grad_(trainable and f".{name}." in parameter_name and "lora_" in parameter_name)
     return adapted.eval()
+
+
+def activate(model: Any, name: str) -> None:
+    """Let these of the adapters that share a base speak."""
+    if model.active_adapter != name:
+        model.set_adapter(name, inference_mode=True)
 
 
 def merged(model: Any) -> Any:
@@ -179,7 +196,7 @@ def _targets(model: Any, targets: tuple[str, ...] | Literal["auto"]) -> list[str
     return sorted(set(targets))
 
 
-def _wrapped(peft: Any, model: Any, config: Any) -> Any:
+def _wrapped(peft: Any, model: Any, config: Any, name: str = FIRST) -> Any:
     """``get_peft_model`` that leaves torch's random numbers and the configuration of GPT-2's layers right."""
     torch = require("torch")
     kinds = {
@@ -188,7 +205,7 @@ def _wrapped(peft: Any, model: Any, config: Any) -> Any:
     config.fan_in_fan_out = "Conv1D" in kinds  # GPT-2 keeps its matrices transposed
     config.base_model_name_or_path = None
     with torch.random.fork_rng(devices=[]):  # peft draws on the CPU, then moves
-        return peft.get_peft_model(model, config)
+        return peft.get_peft_model(model, config, adapter_name=name)
 
 
 def _draw(model: Any, seed: int) -> None:
@@ -203,10 +220,12 @@ def _draw(model: Any, seed: int) -> None:
                 parameter.copy_(drawn)
 
 
-def _tensors(peft: Any, model: Any) -> dict[str, Any]:
-    """Name in the file → tensor, of the adapters only."""
-    own = {name: parameter for name, parameter in model.named_parameters() if "lora_" in name}
-    found: dict[str, Any] = peft.get_peft_model_state_dict(model, state_dict=own, save_embedding_layers=False)
+def _tensors(peft: Any, model: Any, name: str = FIRST) -> dict[str, Any]:
+    """Name in the file → tensor, of these adapters only."""
+    own = {key: parameter for key, parameter in model.named_parameters() if "lora_" in key}
+    found: dict[str, Any] = peft.get_peft_model_state_dict(
+        model, state_dict=own, adapter_name=name, save_embedding_layers=False
+    )
     return found
 
 

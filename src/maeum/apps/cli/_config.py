@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def merge_config(ctx: click.Context, words: dict[str, Any]) -> dict[str, Any]:
     """Command-line words with those of ``--config`` under them: what was typed wins over the file.
 
-    Keys are option names without dashes in front (``split-seed`` or ``split_seed``); the table ``[encoder]`` holds
-    what ``--set`` takes, where the command has it, and ``[linear]`` the settings of the linear model.
+    Keys are option names without dashes in front (``split-seed`` or ``split_seed``); the tables ``[encoder]`` and
+    ``[decoder]`` hold what ``--set`` takes, where the command has it, and ``[linear]`` the settings of the linear model.
 
     Raises:
         UsageError: the file cannot be read, or holds a key that is no option of the command.
@@ -30,8 +30,8 @@ def merge_config(ctx: click.Context, words: dict[str, Any]) -> dict[str, Any]:
     allowed = {parameter.name: parameter for parameter in ctx.command.params if parameter.name in words}
     for key, value in _read(Path(path)).items():
         name = key.replace("-", "_")
-        if name == "encoder" and isinstance(value, dict) and "more" in words:
-            words["encoder"] = {word.replace("-", "_"): setting for word, setting in value.items()}
+        if name in ("encoder", "decoder") and isinstance(value, dict) and "more" in words:
+            words[name] = {word.replace("-", "_"): setting for word, setting in value.items()}
             continue
         if name == "linear" and isinstance(value, dict) and {"model", "more"} <= set(words):
             words["linear"] = value

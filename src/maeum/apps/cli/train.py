@@ -30,7 +30,10 @@ training_options = stack(
         default="linear",
         show_default=True,
         metavar="SPEC",
-        help=say("모델: linear, encoder:폴더_또는_허브_id", "Model: linear, encoder:FOLDER_OR_HUB_ID."),
+        help=say(
+            "모델: linear, encoder:폴더_또는_허브_id, decoder:…(언어 모델), decoder-cls:…",
+            "Model: linear, encoder:FOLDER_OR_HUB_ID, decoder:… (a language model), decoder-cls:…",
+        ),
     ),
     click.option(
         "--valid",
@@ -97,11 +100,19 @@ training_options = stack(
     ),
 )
 
-encoder_options = stack(
+fine_tuning_options = stack(
     click.option("--epochs", type=float, metavar="N", help=say("학습 행을 도는 횟수(4)", "Passes over the rows (4).")),
-    click.option("--batch-size", type=click.IntRange(1), metavar="N", help=say("묶음 크기(16)", "Rows a step (16).")),
     click.option(
-        "--learning-rate", type=float, metavar="R", help=say("인코더의 학습률", "The encoder's learning rate.")
+        "--batch-size",
+        type=click.IntRange(1),
+        metavar="N",
+        help=say("묶음 크기(16, 디코더 8)", "Rows a step (16; decoders 8)."),
+    ),
+    click.option(
+        "--learning-rate",
+        type=float,
+        metavar="R",
+        help=say("인코더나 어댑터의 학습률", "Of the encoder or the adapters."),
     ),
     click.option("--weight-decay", type=float, metavar="W", help=say("가중치 감쇠(0.01)", "Weight decay (0.01).")),
     click.option(
@@ -133,12 +144,12 @@ encoder_options = stack(
         multiple=True,
         metavar="KEY=VALUE",
         help=say(
-            "그 밖의 인코더 설정(warmup=0.1, layer_decay=0.9, precision=bf16, report_to=mlflow …)",
-            "Any other encoder setting (warmup=0.1, layer_decay=0.9, precision=bf16, report_to=mlflow …).",
+            "그 밖의 인코더·디코더 설정(warmup=0.1, layer_decay=0.9, template=seed000, learn=none, shots=4 …)",
+            "Any other setting of encoders or decoders (warmup=0.1, layer_decay=0.9, template=seed000, learn=none …).",
         ),
     ),
 )
-ENCODER_WORDS = (
+FINE_TUNING_WORDS = (
     "epochs",
     "batch_size",
     "learning_rate",
@@ -163,6 +174,7 @@ ENCODER_WORDS = (
         "maeum train train.csv --text-column 발화문 --label-column 상황 --task aihub-7 --valid dev.csv -o runs/a",
         "maeum train nsmc/train.tsv --format nsmc --valid 0.1 --model linear -o runs/nsmc",
         "maeum train train.jsonl --model encoder:klue/roberta-base --target-input marker --folds 5 -o runs/encoder",
+        "maeum train train.jsonl --model decoder:beomi/llama-2-ko-7b --set template=seed000 -o runs/decoder",
     ),
 )
 @click.argument("data", metavar="DATA")
@@ -170,7 +182,7 @@ ENCODER_WORDS = (
 @task_option
 @data_options
 @training_options
-@encoder_options
+@fine_tuning_options
 @click.option(
     "--config", metavar="run.toml", help=say("설정 파일(명령행이 이깁니다)", "Settings file; the command line wins.")
 )
@@ -219,7 +231,7 @@ def _settings(words: dict[str, Any], cls: Any) -> Any:
     values = {name: words[name] for name in names}
     if words["shrinkage"] is not None:
         values["shrinkage"] = words["shrinkage"]
-    options = encoder_settings(words)
+    options = fine_tuning_settings(words)
     if options and words["model"] == "linear":
         raise UsageError(
             f"linear 모델에는 없는 설정입니다: {', '.join(options)}. 인코더는 --model encoder:폴더로 고릅니다.",
@@ -234,15 +246,23 @@ def _settings(words: dict[str, Any], cls: Any) -> Any:
     return cls(calibrate=not words["no_calibration"], model_options=options or linear, **values)
 
 
-def encoder_settings(words: dict[str, Any]) -> dict[str, Any]:
-    """Encoder settings from the options of their own, ``--set`` and the ``[encoder]`` table of a settings file."""
-    options: dict[str, Any] = dict(words.get("encoder") or {})
+def fine_tuning_settings(words: dict[str, Any]) -> dict[str, Any]:
+    """Settings of the model from options of their own, ``--set`` and the model's table in a settings file."""
+    kind = str(words["model"]).partition(":")[0]
+    table = "decoder" if kind.startswith("decoder") else "encoder"
+    for other in {"encoder", "decoder"} - {table}:
+        if words.get(other):
+            raise UsageError(
+                f"[{other}] 설정은 {other} 모델의 것입니다. 지금 모델: {words['model']}",
+                f"the table [{other}] is for {other} models; the model is {words['model']}",
+            )
+    options: dict[str, Any] = dict(words.get(table) or {})
     for word in words["more"]:
         name, equals, value = word.partition("=")
         if not equals:
             raise UsageError(f"--set은 KEY=VALUE 꼴입니다: {word}", f"--set takes KEY=VALUE, got {word}")
         options[name.strip().replace("-", "_")] = _value(value.strip())
-    options |= {name: words[name] for name in ENCODER_WORDS if words[name] is not None}
+    options |= {name: words[name] for name in FINE_TUNING_WORDS if words[name] is not None}
     return options
 
 

@@ -1,0 +1,283 @@
+"""A language model that answers with label words: ``--model decoder:PATH_OR_HUB_ID``.
+
+A prompt asks what a text shows (``prompts.py``), the answer is a label's word (``verbalizers.py``), and the probability
+of that word as the next token is the label's score (``label_scoring.py``). Trained with low-rank adapters on the answers
+alone, or asked as it is, with or without examples in the prompt.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maeum._files import pretty_json, read_json, write_text
+from maeum._optional import require_installed
+from maeum._progress import Line
+from maeum.data import Input
+from maeum.errors import NotFitted
+from maeum.hf import training
+from maeum.hf.training import Log
+from maeum.models import prompting
+from maeum.models.answers import Pair, pairs
+from maeum.models.base import Labels, Proba, check_inputs
+from maeum.models.decoder_config import DecoderConfig
+from maeum.models.encoder import quick_metrics
+from maeum.models.few_shot import Pool, Shot
+from maeum.models.label_lists import list_probabilities
+from maeum.models.label_scoring import calibrated, label_logprobs, proba_from
+from maeum.models.prompt_tokens import Prompt
+from maeum.models.prompting import CPU_TOKENS, GPU_TOKENS, Prompting, Weights
+from maeum.task import Task
+
+if TYPE_CHECKING:
+    from maeum.models._prompted_nets import AnswerModel
+
+Floats = NDArray[np.float64]
+
+CONTENT_FREE = ("N/A", "[MASK]", "…")
+"""Texts without content, for contextual calibration: Zhao et al. (2021) average over such strings."""
+
+
+class DecoderClassifier:
+    """A language model asked for label words.
+
+    Args:
+        seed: fixes the adapters' first weights, the order of rows and dropout; on a CPU with the same number of
+            threads the same seed gives the same model.
+    """
+
+    kind = "decoder"
+    kept_on_disk = True
+    """Finished folds are read back from disk, where they share their base, and not kept beside the next."""
+
+    def __init__(self, task: Task, config: DecoderConfig, *, seed: int = 42) -> None:
+        for module in ("torch", "transformers", *(("peft",) if config.learn == "lora" else ())):
+            require_installed(module)
+        self.task = task
+        self.config = config
+        self.seed = seed
+        self.history: Log = []
+        """What the training loop logged."""
+        self.prompting = Prompting.of(task, config)
+        self._pool: Pool | None = None
+        self._content_free: Floats | None = None
+        self._weights: Weights | None = None
+
+    @classmethod
+    def of(cls, base: str, task: Task, *, seed: int, options: Mapping[str, Any]) -> Self:
+        """An untrained model from ``decoder:BASE`` and options by name."""
+        config = DecoderConfig.of(base, options)
+        training.check(config)
+        prompting.check_quantize(config)
+        return cls(task, config, seed=seed)
+
+    def fit(self, inputs: Sequence[Input], y: Labels) -> Self:
+        """Train adapters on inputs and labels (n, k); with ``learn=none`` only remember the examples to show."""
+        return self.fit_watched(inputs, y)
+
+    def fit_watched(
+        self,
+        inputs: Sequence[Input],
+        y: Labels,
+        *,
+        held: tuple[Sequence[Input], Labels] | None = None,
+        work: Path | None = None,
+        name: str = "",
+        progress: Line = lambda _: None,
+    ) -> Self:
+        """Train, judged on held-out rows along the way; arguments as in ``EncoderClassifier.fit_watched``."""
+        check_inputs(inputs)
+        config = self.config
+        if config.learn == "none":
+            if config.shots:
+                labels = [tuple(np.flatnonzero(row).tolist()) for row in y]
+                keys = self.task.keys
+                self._pool = Pool(
+                    tuple(
+                        Shot(item, tuple(keys[column] for column in found))
+                        for item, found in zip(inputs, labels, strict=True)
+                    )
+                )
+            self.prompting.encode(inputs[:1] if config.shots else inputs, progress=progress)
+            self._weights = Weights(self.prompting.load_base())
+        else:
+            self._train(self._pairs(inputs, y, progress), held, work, name, progress)
+        if config.contextual_calibration:
+            self._content_free = self._ask_content_free()
+        return self
+
+    def predict_proba(self, inputs: Sequence[Input]) -> Proba:
+        """Probabilities (n, k); for what they are, see ``DecoderConfig.scores`` and ``form``."""
+        check_inputs(inputs)
+        if self._weights is None:
+            raise NotFitted("학습하지 않은 모델입니다.", "this model is not trained yet; call fit first")
+        if not inputs:
+            return np.zeros((0, len(self.task)), np.float32)
+        return self._probabilities(self._logprobs(inputs))
+
+    def save(self, folder: Path) -> None:
+        """Adapters, prompt, words and examples; the base is named, not copied (unless ``merge``)."""
+        if self._weights is None:
+            raise NotFitted("학습하지 않은 모델입니다.", "this model is not trained yet; call fit first")
+        about = {
+            "seed": self.seed,
+            "config": dataclasses.asdict(self.config),
+            "content_free": None if self._content_free is None else self._content_free.tolist(),
+        } | self.prompting.to_dict()
+        self._weights.save(self.prompting, folder)
+        if self._pool is not None:
+            self._pool.save(folder / "examples.jsonl")
+        write_text(folder / "decoder.json", pretty_json(about))
+        write_text(folder / "history.json", pretty_json({"log": self.history}))
+
+    @classmethod
+    def load(cls, folder: Path, task: Task) -> Self:
+        """Read what ``save`` wrote; the base is looked for where it was, and must be the one trained on."""
+        about = read_json(folder / "decoder.json")
+        options = dict(about["config"])
+        self = cls.__new__(cls)
+        self.task, self.config, self.seed = task, DecoderConfig.of(options.pop("base"), options), int(about["seed"])
+        self.history = read_json(folder / "history.json")["log"]
+        self.prompting = Prompting.saved(task, self.config, about, folder)
+        self._pool = Pool.load(folder / "examples.jsonl") if (folder / "examples.jsonl").exists() else None
+        content_free = about["content_free"]
+        self._content_free = None if content_free is None else np.asarray(content_free, np.float64)
+        self._weights = Weights.load(self.prompting, folder)
+        return self
+
+    def _pairs(self, inputs: Sequence[Input], y: Labels, progress: Line) -> list[Pair]:
+        asking, config = self.prompting, self.config
+        found = pairs(
+            config.form,
+            inputs,
+            y,
+            self.task,
+            asking.yesno if config.form == "yesno" else asking.verbalizer,
+            asking.tokens,
+            "none" if asking.teaches_none else "skip",
+            words=dict(sorted(asking.words.items(), key=lambda item: item[1])),
+            lists=asking.lists if config.form == "list" else None,
+        )
+        asking.tell_cut({pair.row for pair in found if pair.prompt.cut}, progress)
+        return found
+
+    def _train(
+        self,
+        rows: list[Pair],
+        held: tuple[Sequence[Input], Labels] | None,
+        work: Path | None,
+        name: str,
+        progress: Line,
+    ) -> None:
+        import torch
+
+        from maeum.models._prompted_nets import AnswerModel, answer_loss, collate_pairs
+
+        config, asking = self.config, self.prompting
+        width = max(len(pair.answer) for pair in rows)
+        torch.manual_seed(self.seed)
+        model: AnswerModel = AnswerModel(asking.load_base(adapters_seed=self.seed), width)
+        self._weights = Weights(model.backbone)
+        watch = None if held is None else functools.partial(self._judge, *held)
+        job = training.Job(
+            model=model,
+            rows=rows,
+            lengths=[len(pair.prompt.ids) + len(pair.answer) for pair in rows],
+            collate=functools.partial(collate_pairs, pad_id=asking.pad_id, width=width),
+            loss=answer_loss,
+            groups=model.parameter_groups(
+                learning_rate=config.learning_rate or prompting.default_learning_rate(),
+                head_learning_rate=None,
+                weight_decay=config.weight_decay,
+            ),
+            evaluate=watch,
+            per_token=True,
+            name=name,
+        )
+        loop = dataclasses.replace(
+            config, metric=config.metric or prompting.quick_metric(self.task), optimizer=prompting.optimizer(config)
+        )
+        self.history = training.run(job, loop, seed=self.seed, work=work, progress=progress)
+
+    def _logprobs(self, inputs: Sequence[Input]) -> Floats:
+        """(n, c) log-probability of each word for ``form=label``, (n, k, 2) of yes and no, (n, k) for lists."""
+        asking, config = self.prompting, self.config
+        if config.form == "yesno":
+            return np.stack(
+                [self._score(asking.encode(inputs, label=word), asking.yesno.ids) for word in asking.words.values()], 1
+            )
+        if config.form == "list":
+            return list_probabilities([prompt.ids for prompt in asking.encode(inputs)], asking.lists, self._score_ids)
+        return self._score(self._prompts(inputs), asking.verbalizer.ids)
+
+    def _prompts(self, inputs: Sequence[Input]) -> list[Prompt]:
+        pool, asking = self._pool, self.prompting
+        if pool is None:
+            return asking.encode(inputs)
+        worked = [
+            [
+                example
+                for shot in pool.choose(item, self.config.shots)
+                for example in asking.worked(shot.input, shot.labels)
+            ]
+            for item in inputs
+        ]
+        return asking.encode(inputs, shots=worked)
+
+    def _score(self, prompts: Sequence[Prompt], answers: Sequence[tuple[int, ...]]) -> Floats:
+        return self._score_ids([prompt.ids for prompt in prompts], answers)
+
+    def _score_ids(self, prompts: Sequence[tuple[int, ...]], answers: Sequence[tuple[int, ...]]) -> Floats:
+        assert self._weights is not None
+        model = self._weights.ready()
+        budget = CPU_TOKENS if next(model.parameters()).device.type == "cpu" else GPU_TOKENS
+        return label_logprobs(model, prompts, answers, pad_id=self.prompting.pad_id, token_budget=budget)
+
+    def _probabilities(self, logp: Floats) -> Proba:
+        k = len(self.task)
+        if self.config.form == "list":
+            proba = np.exp(logp)
+        elif self.config.form == "yesno":
+            odds = logp[:, :, 0] - logp[:, :, 1]
+            proba = 1 / (1 + np.exp(-odds))
+        else:
+            if self._content_free is not None:
+                logp = calibrated(logp, self._content_free)
+            lengths = [len(ids) for ids in self.prompting.verbalizer.ids]
+            how = self.config.scores_for(self.task.kind)
+            proba = proba_from(logp, how, self.config.length, lengths)[:, :k].astype(np.float64)
+        if self.task.kind == "multiclass":
+            proba = proba / np.maximum(proba.sum(1, keepdims=True), 1e-300)
+        result: Proba = np.clip(proba, 0, 1).astype(np.float32)
+        return result
+
+    def _ask_content_free(self) -> Floats:
+        """(c,) log of the mean probability of each word for texts without content."""
+        inputs = [self.prompting.content_free(text) for text in CONTENT_FREE]
+        logp = self._score(self._prompts(inputs), self.prompting.verbalizer.ids)
+        mean: Floats = np.log(np.exp(logp).mean(0))
+        return mean
+
+    def _judge(self, inputs: Sequence[Input], y: Labels) -> dict[str, float]:
+        logp = self._logprobs(inputs)
+        return {"loss": self._loss(logp, y)} | quick_metrics(self.task, y, self._probabilities(logp))
+
+    def _loss(self, logp: Floats, y: Labels) -> float:
+        """Mean negative log-likelihood of the right answers of held-out rows."""
+        on = y.astype(bool)
+        if self.config.form == "yesno":
+            right = np.where(on, logp[:, :, 0], logp[:, :, 1])
+            return float(-right.mean())
+        if self.config.form == "list":
+            inside = np.clip(np.exp(logp), 1e-6, 1 - 1e-6)
+            return float(-np.where(on, np.log(inside), np.log1p(-inside)).mean())
+        right = logp[:, : y.shape[1]][on]
+        if logp.shape[1] > y.shape[1]:
+            right = np.concatenate([right, logp[~on.any(1), -1]])
+        return float(-right.mean()) if len(right) else 0.0

@@ -232,6 +232,7 @@ def test_the_targets_of_a_targeted_task_are_asked_for(make):
         ({"words": {"기쁨": "슬픔"}}, "same tokens"),
         ({"words": {"행복": "행복"}}, "not in task"),
         ({"words": {"기쁨": " "}}, "empty"),
+        ({"words": "기쁨"}, r"decoder\.words"),
         ({"shots": 2}, "learn=none"),
         ({"form": "list", "learn": "none", "shots": 2}, "form=label"),
         ({"contextual_calibration": True, "scores": "vocab"}, "scores=labels"),
@@ -248,6 +249,11 @@ def test_settings_that_make_no_sense_are_refused_before_any_model_is_loaded(make
     monkeypatch.setattr(causal, "load_causal", lambda *_, **__: pytest.fail("the model was loaded"))
     with pytest.raises(MaeumError, match=message):
         make(**options)
+
+
+def test_an_encoder_is_no_decoder(tiny_base):
+    with pytest.raises(UsageError, match="not a decoder"):
+        make_classifier(f"decoder:{tiny_base('klue-bert')}", TASK, seed=1)
 
 
 def test_a_prompt_that_cannot_fit_is_refused_before_any_model_is_loaded(make, monkeypatch):

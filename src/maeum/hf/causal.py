@@ -26,6 +26,7 @@ __all__ = [
     "add_lora",
     "base_fingerprint",
     "check_base",
+    "check_decoder",
     "check_quantize",
     "context_length",
     "find_base",
@@ -170,7 +171,7 @@ def _load(kind: str, ref: Ref, revision: str | None, quantize: str, dtype: Any, 
     torch, transformers = require("torch"), require("transformers")
     folder = resolve(ref, revision=revision, weights=True)
     config = load_config(ref, revision=revision)
-    _check_decoder(ref, config)
+    check_decoder(ref, revision=revision)
     weight_files(folder)
     if dtype is None:
         native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
@@ -205,8 +206,13 @@ def _load(kind: str, ref: Ref, revision: str | None, quantize: str, dtype: Any, 
     return model.eval()
 
 
-def _check_decoder(ref: Ref, config: Any) -> None:
-    """transformers would open BERT as a language model too, one that sees what it is to predict."""
+def check_decoder(ref: Ref, *, revision: str | None = None) -> None:
+    """Refuse what is no decoder: transformers would open BERT as a language model too, one that sees what it predicts.
+
+    Raises:
+        UsageError: another kind of model.
+    """
+    config = load_config(ref, revision=revision)
     names: Any = require("transformers.models.auto.modeling_auto")
     kind = config.model_type
     if kind in names.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in names.MODEL_FOR_MASKED_LM_MAPPING_NAMES:

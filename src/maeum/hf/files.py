@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging as stdlib_logging
 import os
 import re
 from collections.abc import Iterator
@@ -38,6 +39,8 @@ def quiet() -> None:
     hub: Any = require("huggingface_hub.utils")
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    # it is imported by accelerate wherever it is installed, and tells which optional kernels it did not find
+    stdlib_logging.getLogger("bitsandbytes").setLevel(stdlib_logging.ERROR)
     # The client warns when its own environment variable already decided about bars.
     if os.environ.get("HF_HUB_DISABLE_PROGRESS_BARS") is None:
         hub.disable_progress_bars()

@@ -161,7 +161,8 @@ class DecoderClassifier:
             asking.yesno if config.form == "yesno" else asking.verbalizer,
             asking.tokens,
             "none" if asking.teaches_none else "skip",
-            words=dict(sorted(asking.words.items(), key=lambda item: item[1])),
+            words=asking.words,
+            choices=asking.choices,
             lists=asking.lists if config.form == "list" else None,
         )
         asking.tell_cut({pair.row for pair in found if pair.prompt.cut}, progress)

@@ -139,6 +139,11 @@ class DecoderConfig(PromptedConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not isinstance(self.words, Mapping):
+            raise UsageError(
+                f'words는 라벨 = "낱말"의 표입니다: --config 파일의 [decoder.words]에 적으세요. 지금 값: {self.words!r}',
+                f'words is a table of label = "word"; put it under [decoder.words] of a --config file, got {self.words!r}',
+            )
         if self.shots < 0:
             raise UsageError(f"shots는 0 이상입니다: {self.shots}", f"shots must be 0 or more, got {self.shots}")
         if self.shots and self.learn != "none":

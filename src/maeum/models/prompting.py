@@ -53,8 +53,9 @@ class Prompting:
         """For a new model. Prompt and words are checked against the tokenizer here, before any long work.
 
         Raises:
-            UsageError: no such template; words that split into each other, collide or are unknown to the tokenizer.
+            UsageError: no such template or decoder; words that split into each other, collide or are unknown to the tokenizer.
         """
+        causal.check_decoder(config.base, revision=config.revision)
         template = load_template(config.template if config.template != "auto" else template_for(task))
         words = _words(task, template, getattr(config, "words", {}))
         base = causal.base_fingerprint(config.base, config.revision)

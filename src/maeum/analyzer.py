@@ -18,7 +18,7 @@ from maeum._lang import language
 from maeum.calibration import Calibration
 from maeum.data import Example, Input, Target
 from maeum.errors import UsageError
-from maeum.models.base import Predictor, Proba
+from maeum.models.base import Grades, Predictor, Proba
 from maeum.task import Task
 from maeum.text import TextPrep
 from maeum.thresholds import Thresholds
@@ -38,6 +38,8 @@ class Analysis:
     """Probability of every label, in task order."""
     task: Task = field(repr=False)
     target: Target | None = None
+    aspects: tuple[Mapping[str, Any], ...] | None = None
+    """Of a model of an aspect task: for each aspect found ``{"aspect", "score", "sentiment", "sentiment_scores"}``."""
 
     @property
     def proba(self) -> Mapping[str, float]:
@@ -50,7 +52,7 @@ class Analysis:
         return {
             "text": self.text,
             "target": target and target.to_dict(),
-            "labels": list(self.labels),
+            **({"labels": list(self.labels)} if self.aspects is None else {"aspects": [dict(a) for a in self.aspects]}),
             "scores": dict(self.scores),
         }
 
@@ -99,6 +101,12 @@ class Analyzer:
     def __repr__(self) -> str:
         return f"Analyzer(task={self.task.name!r}, model={self.predictor.kind!r}, labels={len(self.task)})"
 
+    def with_predictor(self, predictor: Predictor) -> Analyzer:
+        """The same around another model."""
+        return Analyzer(
+            predictor, prep=self.prep, thresholds=self.thresholds, calibration=self.calibration, about=self.about
+        )
+
     def predict_proba(self, items: Iterable[str | Input | Example]) -> Proba:
         """Calibrated probabilities (n, k) float32 in ``task.keys`` order, for raw texts, inputs or examples."""
         prepared = [self.prep.prepare_input(item) for item in as_inputs(items)]
@@ -126,8 +134,25 @@ class Analyzer:
 
     def _analyses(self, inputs: Sequence[Input]) -> Iterator[Analysis]:
         proba = self.predict_proba(inputs)
-        for item, scores, on in zip(inputs, proba, self.decide(proba), strict=True):
-            yield Analysis(item.text, self.task.decode(on), score_dict(self.task, scores), self.task, item.target)
+        decided = self.decide(proba)
+        graded = self.grade(inputs, decided, proba)
+        for row, (item, scores, on) in enumerate(zip(inputs, proba, decided, strict=True)):
+            aspects = None if graded is None else graded[row]
+            scored = score_dict(self.task, scores)
+            yield Analysis(item.text, self.task.decode(on), scored, self.task, item.target, aspects)
+
+    def grade(
+        self, items: Iterable[str | Input | Example], on: NDArray[np.uint8], proba: Proba
+    ) -> list[tuple[dict[str, Any], ...]] | None:
+        """The grades of the aspects that are on in (n, k), with their probabilities; None for other tasks."""
+        if not isinstance(self.predictor, Grades):
+            return None
+        inputs = [self.prep.prepare_input(item) for item in as_inputs(items)]
+        scores = [score_dict(self.task, row) for row in proba]
+        return [
+            tuple({"aspect": item["aspect"], "score": scores[row][item["aspect"]], **item} for item in found)
+            for row, found in enumerate(self.predictor.grade(inputs, on))
+        ]
 
 
 def score_dict(task: Task, scores: NDArray[np.float32]) -> dict[str, float]:

@@ -67,11 +67,13 @@ class Example:
     """Aspect tasks only; ``None`` = not labelled."""
     meta: Mapping[str, Any] = field(default_factory=lambda: _NO_META, compare=False)
     """Whatever else the row carried; copied through, never read by a model."""
+    aspect: str | None = None
+    """What the labels are about, where they are the grade of one aspect of the text."""
 
     @property
     def input(self) -> Input:
         """What a model sees of this row."""
-        return Input(self.text, self.target)
+        return Input(self.text, self.target, self.aspect)
 
     def to_dict(self) -> dict[str, Any]:
         """The row in our JSONL form."""
@@ -85,6 +87,8 @@ class Example:
             row["labels"] = None if self.labels is None else list(self.labels)
         else:
             row["aspects"] = [_aspect_dict(item) for item in self.aspects]
+        if self.aspect is not None:
+            row["aspect"] = self.aspect
         if self.meta:
             row["meta"] = dict(self.meta)
         return row

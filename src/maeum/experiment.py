@@ -142,18 +142,9 @@ def train(
     """
     if output is not None:
         refuse_existing(Path(output), overwrite=overwrite)
-    run = _Run(settings, progress if is_main_process() else lambda _: None)
     place = None if output is None or settings.model == "linear" else Path(f"{output}.partial")
-    run.prepare(data, valid)
-    new_model(settings, run.train_rows.task)  # settings that do not fit are refused before anything is written
-    if place is not None:
-        claim(place, run.identity(), overwrite=overwrite)
-    try:
-        result = run(place)
-    except MaeumError:
-        if place is not None and is_main_process() and not has_progress(place):
-            shutil.rmtree(place, ignore_errors=True)  # nothing there is worth the next command's while
-        raise
+    refuse_untrainable(data.task)
+    result = fit(data, valid=valid, settings=settings, work=place, overwrite=overwrite, progress=progress)
     if output is not None and is_main_process():
         progress(say("저장", "saving"))
         save_run(result, Path(output), overwrite=overwrite)
@@ -161,6 +152,34 @@ def train(
             shutil.rmtree(place, ignore_errors=True)
     wait_for_all()
     return result
+
+
+def fit(
+    data: Dataset,
+    *,
+    valid: Dataset | float | None,
+    settings: TrainSettings,
+    work: Path | None,
+    overwrite: bool,
+    progress: Line,
+) -> RunResult:
+    """Train, tune and judge without saving; arguments and errors as of ``train``.
+
+    Args:
+        work: folder for the progress of a model that trains long; one that a killed run with the same data and settings
+            left is continued.
+    """
+    run = _Run(settings, progress if is_main_process() else lambda _: None)
+    run.prepare(data, valid)
+    new_model(settings, run.train_rows.task)  # settings that do not fit are refused before anything is written
+    if work is not None:
+        claim(work, run.identity(), overwrite=overwrite)
+    try:
+        return run(work)
+    except MaeumError:
+        if work is not None and is_main_process() and not has_progress(work):
+            shutil.rmtree(work, ignore_errors=True)  # nothing there is worth the next command's while
+        raise
 
 
 class _Run:
@@ -268,7 +287,6 @@ class _Run:
         return result
 
     def _split(self, data: Dataset, valid: Dataset | float | None) -> tuple[Dataset, Dataset | None]:
-        refuse_untrainable(data.task)
         rows = self._labelled(data)
         judge: Dataset | None = None
         if isinstance(valid, Dataset):
@@ -551,16 +569,15 @@ def model_card(analyzer: Analyzer, report: Report) -> str:
 
 
 def refuse_untrainable(task: Task) -> None:
-    """Say so where a task kind cannot be trained in this version.
+    """Say so where a task kind takes more than one stage.
 
     Raises:
         UsageError: an aspect task.
     """
     if task.kind == "aspect":
         raise UsageError(
-            f"과제 '{task.name}'은(는) 속성(aspect) 과제입니다. 속성별 감성 학습은 아직 없습니다. "
-            "이 데이터는 convert로 변환할 수 있습니다.",
-            f"task '{task.name}' is an aspect task, which this version cannot train yet; its data can be converted",
+            f"과제 '{task.name}'은(는) 속성(aspect) 과제라 두 단계로 학습합니다: maeum.train이나 maeum.reviews.train을 쓰세요.",
+            f"task '{task.name}' is an aspect task, which trains in two stages: use maeum.train or maeum.reviews.train",
         )
 
 

@@ -60,9 +60,13 @@ def prediction_rows(analyzer: Analyzer, examples: Iterable[Example], *, batch_si
     """Predictions one by one; ``batch_size`` texts go through the model at a time."""
     for batch in batched(examples, batch_size):
         proba = analyzer.predict_proba(batch)
-        for example, scores, on in zip(batch, proba, analyzer.decide(proba), strict=True):
+        decided = analyzer.decide(proba)
+        graded = analyzer.grade(batch, decided, proba)
+        for row, (example, scores, on) in enumerate(zip(batch, proba, decided, strict=True)):
             labels = analyzer.task.decode(on)
-            yield PredictionRow(example.id, example.text, example.target, labels, _by_key(analyzer.task, scores))
+            aspects = None if graded is None else graded[row]
+            by_key = _by_key(analyzer.task, scores)
+            yield PredictionRow(example.id, example.text, example.target, labels, by_key, aspects)
 
 
 def _by_key(task: Task, scores: NDArray[np.float32]) -> dict[str, float]:
@@ -293,7 +297,9 @@ def stream_predictions(path: Path) -> Iterator[PredictionRow]:
         for line in file:
             row = json.loads(line)
             target = row["target"] and Target(**row["target"])
-            yield PredictionRow(row["id"], row["text"], target, tuple(row["labels"]), row["scores"])
+            aspects = tuple(row["aspects"]) if "aspects" in row else None
+            labels = tuple(row["labels"] if aspects is None else (item["aspect"] for item in aspects))
+            yield PredictionRow(row["id"], row["text"], target, labels, row["scores"], aspects)
 
 
 def finish_predictions(rows: Path, output: Path, task: Task, *, to: str, source: str) -> None:

@@ -47,6 +47,8 @@ def test_the_very_same_text_is_never_its_own_example(text):
 def test_equally_similar_ones_stand_by_their_order():
     made = pool("가나다", "맛있어요", "맛있어요", "마바사", "맛있어요")
     assert [shot.labels for shot in made.choose(Input("참 맛있어요"), 3)] == [("4",), ("2",), ("1",)]
+    many = pool(*(text for number in range(40) for text in (f"다른 말 {number}", "맛있어요")))
+    assert [int(shot.labels[0]) for shot in many.choose(Input("참 맛있어요"), 40)] == list(range(79, 0, -2))
     # nothing in common with any: the first ones, the first of them last
     assert [shot.labels for shot in made.choose(Input("xyz"), 2)] == [("1",), ("0",)]
 

@@ -62,6 +62,15 @@ class Classifier(Predictor, Protocol):
 
 
 @runtime_checkable
+class Grades(Protocol):
+    """A predictor of an aspect task: its labels are aspects, and each of them has a grade."""
+
+    def grade(self, inputs: Sequence[Input], on: NDArray[Any]) -> list[list[dict[str, Any]]]:
+        """For each input, and each aspect that is on in (n, k), ``{"aspect", "sentiment", "sentiment_scores"}``."""
+        ...
+
+
+@runtime_checkable
 class FitsFolds(Protocol):
     """A classifier that gets out-of-fold probabilities on the way to its final model, more cheaply than fold by fold."""
 
@@ -98,6 +107,7 @@ MODEL_KINDS: dict[str, str] = {
     "decoder": "maeum.models.decoder:DecoderClassifier",
     "decoder-cls": "maeum.models.decoder_cls:DecoderClsClassifier",
     "vote": "maeum.voting:VotePredictor",
+    "review": "maeum.reviews:ReviewPredictor",
 }
 """Model kind → where its class is. A closed table: no import path is ever taken from a file."""
 

@@ -64,3 +64,8 @@ class MeanPredictor:
 
 def _member_folder(folder: Path, number: int, *, in_folds: bool) -> Path:
     return folder.parent / "folds" / str(number) / "model" if in_folds else folder / str(number)
+
+
+def whole(model: Predictor) -> Predictor:
+    """A model in a form that can be written anywhere: the mean of a run's folds leans on the run's ``folds/``."""
+    return MeanPredictor(model.task, model.members) if isinstance(model, MeanPredictor) and model.in_folds else model

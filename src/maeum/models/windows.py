@@ -1,7 +1,7 @@
 """Texts and targets as token windows: what an encoder is given.
 
 ``none``    [CLS] text [SEP]
-``pair``    [CLS] text [SEP] target [SEP]: the word, wherever it stands
+``pair``    [CLS] text [SEP] target [SEP]: the word, wherever it stands; an aspect is always told this way
 ``marker``  [CLS] before ⟦ target ⟧ after [SEP]: the very span, so that the same word twice is told apart
 
 A text too long for one window becomes several that overlap; the encoder scores each and joins the scores label by
@@ -62,19 +62,22 @@ class Windows:
             return []
         texts = [clean(item.text) for item in inputs]
         pieces = self._pieces(texts)
-        words: dict[str, Ids] = {}
-        if self.target_input == "pair":
-            forms = sorted({clean(item.target.form) for item in inputs if item.target is not None})
-            words = dict(zip(forms, (ids for ids, _ in self._pieces(forms)), strict=True))
+        seconds = [self._second(item) for item in inputs]
+        forms = sorted({form for form in seconds if form is not None})
+        words = dict(zip(forms, (ids for ids, _ in self._pieces(forms)), strict=True))
         result: list[tuple[Window, ...]] = []
-        for item, text, (ids, offsets) in zip(inputs, texts, pieces, strict=True):
-            if self.target_input == "marker" and item.target is not None:
+        for item, text, second, (ids, offsets) in zip(inputs, texts, seconds, pieces, strict=True):
+            if self.target_input == "marker" and item.target is not None and second is None:
                 result.append((self._marked(text, item.target, ids, offsets),))
-            elif self.target_input == "pair" and item.target is not None:
-                result.append(self._cut(ids, words[clean(item.target.form)]))
             else:
-                result.append(self._cut(ids, None))
+                result.append(self._cut(ids, None if second is None else words[second]))
         return result
+
+    def _second(self, item: Input) -> str | None:
+        """The second text of a pair: the aspect asked about, else the target where it is told that way."""
+        if item.aspect is not None:
+            return clean(item.aspect)
+        return clean(item.target.form) if self.target_input == "pair" and item.target is not None else None
 
     def _pieces(self, texts: Sequence[str]) -> list[tuple[Ids, list[tuple[int, int]]]]:
         if not texts:

@@ -14,7 +14,7 @@ from maeum.analyzer import Analyzer
 from maeum.data import Input
 from maeum.errors import TaskMismatch, UsageError
 from maeum.models.base import Proba, check_inputs
-from maeum.models.ensemble import MeanPredictor
+from maeum.models.ensemble import whole
 from maeum.task import Task
 from maeum.voting.rules import Vote, hard_vote, simplex, soft_vote
 
@@ -70,7 +70,7 @@ class VotePredictor:
         for number, member in enumerate(self.members):
             place = folder / "members" / str(number)
             place.mkdir(parents=True)
-            model_folder.write_analyzer(_whole(member), place)
+            model_folder.write_analyzer(member.with_predictor(whole(member.predictor)), place)
             model_folder.seal(place, member.predictor.kind, member.task)
         config = {"vote": self.vote, "weights": self.weights, "members": len(self.members)}
         write_text(folder / "config.json", pretty_json(config))
@@ -81,20 +81,6 @@ class VotePredictor:
         config = read_json(folder / "config.json")
         members = [model_folder.load(folder / "members" / str(number)) for number in range(config["members"])]
         return cls(task, members, vote=config["vote"], weights=config["weights"])
-
-
-def _whole(member: Analyzer) -> Analyzer:
-    """The member in a form that can be written anywhere: the mean of a run's folds leans on the run's ``folds/``."""
-    model = member.predictor
-    if not isinstance(model, MeanPredictor) or not model.in_folds:
-        return member
-    return Analyzer(
-        MeanPredictor(model.task, model.members),
-        prep=member.prep,
-        thresholds=member.thresholds,
-        calibration=member.calibration,
-        about=member.about,
-    )
 
 
 def check_task(task: Task, other: Task) -> None:

@@ -36,6 +36,7 @@ def analyze(texts: tuple[str, ...], model: str, target: str | None, task: str | 
     if as_json:
         results = [
             {"text": item.text, "labels": list(item.labels), "scores": {analyzer.task.name: dict(item.scores)}}
+            | ({} if item.aspects is None else {"aspects": [dict(aspect) for aspect in item.aspects]})
             for item in found
         ]
         emit({"model": model, "results": results})
@@ -48,12 +49,17 @@ def _lines(item: Any) -> list[str]:
     from maeum._tables import display_width
 
     names = {label.key: label.name(language()) for label in item.task.labels}
-    labels = ", ".join(names[key] for key in item.labels) or say("해당 없음", "none")
+    grades = {label.key: label.name(language()) for label in item.task.sentiments}
+    graded = {aspect["aspect"]: grades[aspect["sentiment"]] for aspect in item.aspects or ()}
+    labels = ", ".join(" ".join(filter(None, (names[key], graded.get(key)))) for key in item.labels) or say(
+        "해당 없음", "none"
+    )
     shown = sorted(item.scores.items(), key=lambda pair: -pair[1])[:10]
     width = max(display_width(names[key]) for key, _ in shown)
     lines = [item.text, f"  → {labels}"]
     for key, score in shown:
         mark = "●" if key in item.labels else " "
         pad = " " * (width - display_width(names[key]))
-        lines.append(f"  {mark} {names[key]}{pad} {score:6.1%} {'█' * round(score * 30)}")
+        grade = f" {graded[key]}" if key in graded else ""
+        lines.append(f"  {mark} {names[key]}{pad} {score:6.1%} {'█' * round(score * 30)}{grade}")
     return lines

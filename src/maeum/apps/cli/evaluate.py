@@ -64,6 +64,12 @@ def evaluate(
     rule = thresholds_file(words.pop("thresholds_path"))
     scored, analyzer = score(model, data, words, thresholds=rule)
     report = judge(scored)
+    reviewed = None
+    if analyzer is not None and analyzer.task.kind == "aspect" and scored.data.task.keys == analyzer.task.keys:
+        from maeum.reviews import score_reviews
+
+        reviewed = score_reviews(analyzer, scored.data)
+        report = report.with_extra(review=reviewed.to_dict())
     stressed = None
     if stress:
         from maeum.errors import UsageError
@@ -84,6 +90,8 @@ def evaluate(
         emit(report.to_dict())
         return
     click.echo(report.summary())
+    if reviewed is not None:
+        click.echo("\n" + reviewed.summary())
     if "taxonomy" in report.extra:
         click.echo("\n" + _taxonomy(report))
     if stressed is not None:

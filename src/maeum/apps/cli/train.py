@@ -197,6 +197,7 @@ def train(ctx: click.Context, /, data: str, output: str, **words: Any) -> None:
     from maeum.apps.cli._config import merge_config
     from maeum.experiment import TrainSettings
     from maeum.experiment import train as run
+    from maeum.reviews import train as run_review
 
     words = merge_config(ctx, words)
     progress = Say(quiet=words["quiet"] or words["as_json"] or not is_main_process())
@@ -209,6 +210,7 @@ def train(ctx: click.Context, /, data: str, output: str, **words: Any) -> None:
     progress(say(f"읽는 중: {data}", f"reading {data}"))
     rows = read_data(data, task=task_or_none(words["task"]), rejects_beside=output, **reading)
     valid = _valid(words["valid"], rows, reading, output)
+    run = run_review if rows.task.kind == "aspect" else run
     result = run(rows, valid=valid, settings=settings, output=output, overwrite=words["overwrite"], progress=progress)
     if not is_main_process():
         return
@@ -218,6 +220,10 @@ def train(ctx: click.Context, /, data: str, output: str, **words: Any) -> None:
     for note in result.report.notes:
         click.echo(say("알림: ", "note: ") + note, err=True)
     click.echo(result.report.summary())
+    if "review" in result.report.extra:
+        from maeum.reviews import ReviewScores
+
+        click.echo("\n" + ReviewScores.from_dict(rows.task, result.report.extra["review"]).summary())
     click.echo(
         say(
             f"\n모델 폴더: {output}   보고서: {output}/report.html",

@@ -1,0 +1,98 @@
+"""An aspect task as two ordinary ones: which aspects (multilabel), and which grade an aspect gets (multiclass).
+
+The grade is asked of one aspect at a time, by what it is called and how it is described, never by its number: so an
+aspect that is added later, with a description, can be graded without training.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from maeum.data import AspectLabel, Dataset, Example
+from maeum.errors import UsageError
+from maeum.task import Label, Task
+
+JOINT = "\u241f"
+"""Between aspect and grade in the keys of a joint task (the symbol for "unit separator": no key has it)."""
+
+
+def aspect_task(task: Task) -> Task:
+    """The first stage: any number of the aspects."""
+    _check(task)
+    return Task(f"{task.name}/aspects", "multilabel", task.labels, description=task.description)
+
+
+def sentiment_task(task: Task) -> Task:
+    """The second stage: exactly one grade."""
+    _check(task)
+    return Task(f"{task.name}/sentiment", "multiclass", task.sentiments, description=task.description)
+
+
+def joint_task(task: Task) -> Task:
+    """Both at once: any number of (aspect, grade) pairs, aspects × grades labels. For comparison: seed 004 argues against it."""
+    _check(task)
+    labels = tuple(
+        Label(f"{aspect.key}{JOINT}{grade.key}", f"{aspect.name('ko')} {grade.name('ko')}")
+        for aspect in task.labels
+        for grade in task.sentiments
+    )
+    return Task(f"{task.name}/joint", "multilabel", labels)
+
+
+def aspect_rows(data: Dataset) -> Dataset:
+    """The rows with the aspects they mention as labels."""
+    rows = (
+        Example(e.id, e.text, labels=None if e.aspects is None else data.task.order(item.aspect for item in e.aspects))
+        for e in data
+    )
+    return Dataset(aspect_task(data.task), rows, source=data.source)
+
+
+def sentiment_rows(data: Dataset) -> Dataset:
+    """One row per (row, aspect) with its grade; ids are ``row#aspect``."""
+    task = data.task
+    rows = []
+    for example in data:
+        for key, grade in grades(example.aspects or ()).items():
+            rows.append(Example(f"{example.id}#{key}", example.text, labels=(grade,), aspect=described(task, key)))
+    return Dataset(sentiment_task(task), rows, source=data.source)
+
+
+def joint_rows(data: Dataset) -> Dataset:
+    """The rows with (aspect, grade) pairs as labels."""
+    joint = joint_task(data.task)
+    rows = []
+    for e in data:
+        found = None if e.aspects is None else (f"{a}{JOINT}{g}" for a, g in grades(e.aspects).items())
+        rows.append(Example(e.id, e.text, labels=None if found is None else joint.order(found)))
+    return Dataset(joint, rows, source=data.source)
+
+
+def grades(aspects: Sequence[AspectLabel]) -> dict[str, str]:
+    """Aspect → its grade. Of an aspect that is graded more than once, the grade given most often; of equals, the first."""
+    found: dict[str, Counter[str]] = {}
+    for item in aspects:
+        found.setdefault(item.aspect, Counter())[item.sentiment] += 1
+    return {aspect: counter.most_common(1)[0][0] for aspect, counter in found.items()}
+
+
+def disputed(data: Dataset) -> int:
+    """(row, aspect) pairs that are graded more than once, and differently."""
+    return sum(
+        len({item.sentiment for item in example.aspects or () if item.aspect == aspect}) > 1
+        for example in data
+        for aspect in grades(example.aspects or ())
+    )
+
+
+def described(task: Task, key: str) -> str:
+    """What a model is told of an aspect: its Korean name, else its key."""
+    return task.labels[task.keys.index(key)].name("ko")
+
+
+def _check(task: Task) -> None:
+    if task.kind != "aspect":
+        raise UsageError(
+            f"과제 '{task.name}'은(는) 속성(aspect) 과제가 아닙니다.", f"task '{task.name}' is not an aspect task"
+        )

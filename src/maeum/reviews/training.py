@@ -1,0 +1,127 @@
+"""Training a review model: a run for the aspects, a run for their grades, one model folder.
+
+Both runs are those of ``maeum.experiment``: held-out rows for thresholds and calibration, folds grouped by text, exact
+resume. Settings whose names begin with ``aspects.`` or ``sentiment.`` are for that stage only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from maeum._files import refuse_existing
+from maeum._lang import say
+from maeum._processes import is_main_process, wait_for_all
+from maeum._progress import Line
+from maeum.analyzer import Analyzer
+from maeum.data import Dataset
+from maeum.errors import TaskMismatch
+from maeum.experiment import RunResult, TrainSettings, fit, save_run
+from maeum.reviews.predictor import ReviewPredictor
+from maeum.reviews.scoring import score_reviews
+from maeum.reviews.stages import aspect_rows, disputed, sentiment_rows
+from maeum.splits import duplicate_groups, holdout
+from maeum.text import TextPrep
+
+STAGES = ("aspects", "sentiment")
+
+
+def train(
+    data: Dataset,
+    *,
+    valid: Dataset | float | None = None,
+    settings: TrainSettings | None = None,
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Line = lambda _: None,
+) -> RunResult:
+    """Train both stages of an aspect task; arguments and errors as of ``maeum.experiment.train``.
+
+    The report is that of the aspects; its ``extra`` holds the grades' (``sentiment``) and, where there are rows to judge
+    on, the scores of both together (``review``).
+    """
+    settings = settings or TrainSettings()
+    if output is not None:
+        refuse_existing(Path(output), overwrite=overwrite)
+    if isinstance(valid, Dataset) and valid.task.fingerprint != data.task.fingerprint:
+        raise TaskMismatch(
+            f"평가 데이터의 과제 '{valid.task.name}'가 학습 데이터의 과제 '{data.task.name}'와 다릅니다.",
+            f"the valid rows are of task '{valid.task.name}', the training rows of '{data.task.name}'",
+        )
+    rows, judge = _split(data.labelled(), valid, settings.split_seed)
+    work = None if output is None or settings.model == "linear" else Path(f"{output}.partial")
+    results: dict[str, RunResult] = {}
+    for stage, made in zip(STAGES, (aspect_rows, sentiment_rows), strict=True):
+        progress(say(f"단계: {_NAMES[stage][0]}", f"stage: {_NAMES[stage][1]}"))
+        results[stage] = fit(
+            made(rows),
+            valid=None if judge is None else made(judge),
+            settings=_of_stage(settings, stage),
+            work=work and work / stage,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    result = _joined(data, judge, results)
+    if output is not None and is_main_process():
+        progress(say("저장", "saving"))
+        save_run(result, Path(output), overwrite=overwrite)
+        if work is not None:
+            shutil.rmtree(work, ignore_errors=True)
+    wait_for_all()
+    return result
+
+
+_NAMES = {"aspects": ("속성", "aspects"), "sentiment": ("속성마다 감성", "the grade of each aspect")}
+
+
+def _split(data: Dataset, valid: Dataset | float | None, seed: int) -> tuple[Dataset, Dataset | None]:
+    """The rows split once, so that both stages judge on the same texts."""
+    if valid is None or isinstance(valid, Dataset):
+        return data, valid
+    train_rows, held = holdout(data.y, duplicate_groups(data.texts), fraction=float(valid), seed=seed)
+    return data.select(train_rows), data.select(held)
+
+
+def _of_stage(settings: TrainSettings, stage: str) -> TrainSettings:
+    """The settings of a stage: ``sentiment.epochs`` beats ``epochs`` in the stage ``sentiment``."""
+    common: dict[str, Any] = {}
+    own: dict[str, Any] = {}
+    for name, value in settings.model_options.items():
+        prefix, dot, rest = name.partition(".")
+        if dot and prefix in STAGES:
+            own |= {rest: value} if prefix == stage else {}
+        else:
+            common[name] = value
+    # a shop wants few wrong aspects rather than every rare one: an aspect that the model cannot tell is better left out
+    objective = settings.objective or ("micro-f1" if stage == "aspects" else None)
+    return dataclasses.replace(settings, model_options=common | own, objective=objective)
+
+
+def _joined(data: Dataset, judge: Dataset | None, results: Mapping[str, RunResult]) -> RunResult:
+    aspects, sentiment = (results[stage] for stage in STAGES)
+    notes = [*aspects.report.notes, *(note for note in sentiment.report.notes if note not in aspects.report.notes)]
+    if twice := disputed(data):
+        notes.append(
+            say(
+                f"같은 속성에 서로 다른 감성이 달린 경우 {twice}번은 더 많은(같으면 앞선) 쪽으로 배웠습니다.",
+                f"{twice} aspects of a text are graded twice and differently; the grade given more often counts, or the first",
+            )
+        )
+    model = ReviewPredictor(data.task, aspects.analyzer, sentiment.analyzer)
+    about = {
+        **aspects.analyzer.about,
+        "stages": {stage: results[stage].analyzer.about for stage in STAGES},
+        "notes": notes,
+    }
+    analyzer = Analyzer(model, prep=TextPrep.named("raw"), thresholds=aspects.analyzer.thresholds, about=about)
+    report = dataclasses.replace(aspects.report, notes=tuple(notes)).with_extra(
+        sentiment=dict(sentiment.report.metrics)
+    )
+    if judge is not None:
+        report = report.with_extra(review=score_reviews(analyzer, judge.labelled()).to_dict())
+    seconds = {f"{stage}/{name}": value for stage in STAGES for name, value in results[stage].seconds.items()}
+    history = [{"stage": stage, **row} for stage in STAGES for row in results[stage].history]
+    return RunResult(analyzer, report, aspects.oof, seconds=seconds, history=history)

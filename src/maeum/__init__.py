@@ -19,7 +19,7 @@ from maeum._version import __version__
 
 if TYPE_CHECKING:
     from maeum.analyzer import Analysis, Analyzer
-    from maeum.api import ensemble, evaluate, train, tune_thresholds
+    from maeum.api import ensemble, evaluate, explain, train, tune_thresholds
     from maeum.data import AspectLabel, Dataset, Example, Input, Target
     from maeum.errors import MaeumError
     from maeum.experiment import RunResult, TrainSettings
@@ -48,6 +48,7 @@ _HOME = {
     "TrainSettings": "experiment",
     "ensemble": "api",
     "evaluate": "api",
+    "explain": "api",
     "get_task": "task",
     "load": "folder",
     "read": "formats",
@@ -76,6 +77,7 @@ __all__ = [
     "__version__",
     "ensemble",
     "evaluate",
+    "explain",
     "get_task",
     "load",
     "read",

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from maeum import experiment, folder, voting
+from maeum import experiment, explaining, folder, reviews, voting
 from maeum._files import refuse_existing
 from maeum.analyzer import Analyzer
-from maeum.data import Dataset, Example
+from maeum.data import Dataset, Example, Input
 from maeum.errors import UsageError
 from maeum.evaluation import judge, retune, score_model, score_predictions
 from maeum.experiment import RunResult, TrainSettings
@@ -48,7 +48,8 @@ def train(
     """
     rows = dataset(data, task)
     judge_rows = valid if valid is None or isinstance(valid, float) else dataset(valid, rows.task)
-    return experiment.train(
+    run = reviews.train if rows.task.kind == "aspect" else experiment.train
+    return run(
         rows,
         valid=judge_rows,
         settings=_settings(settings),
@@ -113,6 +114,27 @@ def ensemble(
     if output is not None:
         voting.save_ensemble(result, output, overwrite=overwrite)
     return result
+
+
+def explain(
+    model: Analyzer | str | Path,
+    texts: Iterable[str | Input | Example],
+    *,
+    name: str | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+    **options: Any,
+) -> explaining.Explanations:
+    """Which words made the labels that a model gives to texts.
+
+    Args:
+        model: a model, or its folder.
+        texts: raw texts, inputs or examples; wrap a single one: ``[text]``.
+        name: what the answer calls the model.
+        options: ``labels``, ``target``, ``unit`` (``eojeol``, ``morpheme``, ``token``), ``mask``, ``leave_out``,
+            ``quick``, ``mask_target``, ``faithfulness``; see ``maeum.explaining.explain``.
+    """
+    analyzer = model if isinstance(model, Analyzer) else folder.load(model)
+    return explaining.explain(analyzer, texts, model=name or _name(model), progress=progress, **options)
 
 
 def dataset(rows: Rows, task: Task | str | None = None, *, fallback: Task | None = None) -> Dataset:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -56,15 +56,28 @@ class Prediction:
     """Whether an earlier run had already finished, so that nothing was done."""
 
 
-def prediction_rows(analyzer: Analyzer, examples: Iterable[Example], *, batch_size: int) -> Iterator[PredictionRow]:
-    """Predictions one by one; ``batch_size`` texts go through the model at a time."""
+Evidence = Callable[[Sequence[Example]], list[Mapping[str, Any]]]
+"""For each row, label → the words that made it."""
+
+
+def prediction_rows(
+    analyzer: Analyzer, examples: Iterable[Example], *, batch_size: int, evidence: Evidence | None = None
+) -> Iterator[PredictionRow]:
+    """Predictions one by one; ``batch_size`` texts go through the model at a time.
+
+    Args:
+        evidence: for review models: finds the words behind each aspect.
+    """
     for batch in batched(examples, batch_size):
         proba = analyzer.predict_proba(batch)
         decided = analyzer.decide(proba)
         graded = analyzer.grade(batch, decided, proba)
+        words = evidence(batch) if evidence is not None and graded is not None else None
         for row, (example, scores, on) in enumerate(zip(batch, proba, decided, strict=True)):
             labels = analyzer.task.decode(on)
             aspects = None if graded is None else graded[row]
+            if aspects is not None and words is not None:
+                aspects = tuple({**item, "evidence": words[row].get(item["aspect"], [])} for item in aspects)
             by_key = _by_key(analyzer.task, scores)
             yield PredictionRow(example.id, example.text, example.target, labels, by_key, aspects)
 
@@ -86,6 +99,7 @@ def predict_file(
     batch_size: int = 256,
     overwrite: bool = False,
     tick: Callable[[int], None] = lambda _: None,
+    evidence: Evidence | None = None,
 ) -> Prediction:
     """Predict every row of ``source`` into ``output``.
 
@@ -100,6 +114,7 @@ def predict_file(
         batch_size: texts per model call.
         overwrite: start anew whatever is there.
         tick: called with the number of rows done so far.
+        evidence: as in ``prediction_rows``; whatever shapes it belongs into ``options``.
 
     Raises:
         UsageError: ``output`` exists, or another model, input or set of options was half-way into it.
@@ -111,7 +126,7 @@ def predict_file(
     }
     files = _Files(output)
     try:
-        return _predict(analyzer, files, identity, source, read, finish, batch_size, overwrite, tick)
+        return _predict(analyzer, files, identity, source, read, finish, batch_size, overwrite, tick, evidence)
     except DataError:
         files.clear()  # the same input will fail again, so there is nothing to resume
         raise
@@ -127,6 +142,7 @@ def _predict(
     batch_size: int,
     overwrite: bool,
     tick: Callable[[int], None],
+    evidence: Evidence | None,
 ) -> Prediction:
     start = time.perf_counter()
     if overwrite:
@@ -143,7 +159,8 @@ def _predict(
         file.seek(0, os.SEEK_END)
         saved = time.perf_counter()
         tick(rows)
-        for row in prediction_rows(analyzer, islice(read(), resumed, None), batch_size=batch_size):
+        rest = islice(read(), resumed, None)
+        for row in prediction_rows(analyzer, rest, batch_size=batch_size, evidence=evidence):
             file.write(prediction_line(row) + "\n")
             rows += 1
             if rows % batch_size == 0 and time.perf_counter() - saved > SAVE_EVERY_SEC:

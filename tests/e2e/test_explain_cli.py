@@ -101,3 +101,17 @@ def test_mistakes_get_one_sentence(place, words, status, sentence):
 def test_help_knows_both_languages(place):
     assert "which words made the labels" in ok("--help", cwd=place).stdout
     assert "근거를 볼 라벨" in ok("explain", "--help", cwd=place, MAEUM_LANG="ko").stdout
+
+
+def test_predictions_of_a_review_model_quote_the_words_behind_each_aspect(tmp_path):
+    ok("train", "sample:fashion", "-o", "model", "--quiet", cwd=tmp_path)
+    ok("predict", "model", "sample:fashion", "-o", "out.jsonl", "--evidence", "2", cwd=tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
+    quoted = [(row["text"], word) for row in rows for item in row["aspects"] for word in item["evidence"]]
+    assert len(quoted) > len(rows)
+    assert all(text[word["begin"] : word["end"]] == word["text"] and word["score"] > 0 for text, word in quoted)
+    assert all(len(item["evidence"]) <= 2 for row in rows for item in row["aspects"])
+    # another number of words is another job
+    done = maeum("predict", "model", "sample:fashion", "-o", "out.jsonl", "--evidence", "1", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "exists" in done.stderr

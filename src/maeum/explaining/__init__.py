@@ -18,6 +18,6 @@ from __future__ import annotations
 
 from maeum.explaining.explanation import Explanation, Explanations, Group, LabelEvidence, Word
 from maeum.explaining.faithfulness import Faithfulness
-from maeum.explaining.running import explain
+from maeum.explaining.running import best_words, explain
 
-__all__ = ["Explanation", "Explanations", "Faithfulness", "Group", "LabelEvidence", "Word", "explain"]
+__all__ = ["Explanation", "Explanations", "Faithfulness", "Group", "LabelEvidence", "Word", "best_words", "explain"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,6 +86,29 @@ def explain(
         for (item, units), result in zip(texts, found, strict=True)
     )
     return Explanations(explained, model)
+
+
+def best_words(
+    analyzer: Analyzer, items: Iterable[str | Input | Example], most: int
+) -> list[Mapping[str, list[dict[str, Any]]]]:
+    """For each text, label it gets → the words that speak for it: at most so many, best first.
+
+    Returns:
+        ``{"begin", "end", "text", "score"}`` of each word; the score is how much the probability drops without it.
+    """
+    found = explain(analyzer, items, faithfulness=False)
+    return [
+        {
+            item.key: [
+                {"begin": word.begin, "end": word.end, "text": word.text, "score": round(word.score, 6)}
+                for word in item.ranked[:most]
+                if round(word.score, 6) > 0
+            ]
+            for item in explanation.evidence
+            if item.decided
+        }
+        for explanation in found
+    ]
 
 
 def _check(unit: str, mask: str | None, leave_out: int) -> None:

@@ -59,6 +59,15 @@ OUTPUT_FORMATS = ("jsonl", "csv", "tsv", "xlsx", "parquet", "nikl-ea")
     show_default=True,
     help=say("한 번에 처리할 글 수", "Texts per step."),
 )
+@click.option(
+    "--evidence",
+    type=click.IntRange(1),
+    metavar="N",
+    help=say(
+        "속성마다 그것을 보여 주는 낱말 N개와 그 위치도 씁니다(후기 모델).",
+        "Also the N words that show each aspect, with their places (review models).",
+    ),
+)
 @overwrite_option
 @device_option
 @json_option
@@ -71,6 +80,7 @@ def predict(model: str, input: str, output: str, output_format: str | None, **wo
 
     analyzer = load_model(model, task=words["task"])
     output_format = output_format or _format_of(output)
+    evidence = _evidence(analyzer, words["evidence"])
     reading = {
         name: words[name] for name in ("format", "text_column", "label_column", "target_column", "encoding", "on_error")
     }
@@ -79,7 +89,7 @@ def predict(model: str, input: str, output: str, output_format: str | None, **wo
             raise UsageError(
                 "표준 입출력(-)으로는 jsonl만 쓸 수 있습니다.", "standard input and output (-) work with jsonl only"
             )
-        rows = _stream(analyzer, input, output, reading, words)
+        rows = _stream(analyzer, input, output, reading, words, evidence)
         click.echo(say(f"{rows}행", f"{rows} rows"), err=True) if not words["quiet"] else None
         return
     path = Path(output)
@@ -101,10 +111,11 @@ def predict(model: str, input: str, output: str, output_format: str | None, **wo
             model_fingerprint=sha256_file(Path(model) / "manifest.json"),
             read=read,
             finish=None if output_format == "jsonl" else finish,
-            options={**reading, "output_format": output_format, "task": words["task"]},
+            options={**reading, "output_format": output_format, "task": words["task"], "evidence": words["evidence"]},
             batch_size=words["batch_size"],
             overwrite=words["overwrite"],
             tick=tick,
+            evidence=evidence,
         )
     skipped = sum(1 for _ in rejects.open(encoding="utf-8")) if rejects is not None and rejects.exists() else 0
     if words["as_json"]:
@@ -138,13 +149,31 @@ def _sentence(result: Any, output: str, skipped: int, rejects: Path | None) -> s
     return line
 
 
-def _stream(analyzer: Analyzer, source: str, output: str, reading: dict[str, Any], words: dict[str, Any]) -> int:
+def _evidence(analyzer: Analyzer, most: int | None) -> Any:
+    """What finds the words behind the aspects of rows, or None."""
+    from maeum.errors import UsageError
+    from maeum.explaining import best_words
+
+    if most is None:
+        return None
+    if analyzer.task.kind != "aspect":
+        raise UsageError(
+            "--evidence는 후기(속성) 모델에만 있습니다. 다른 모델은 'maeum explain'을 쓰세요.",
+            "--evidence is for review (aspect) models; for others use 'maeum explain'",
+        )
+    return lambda rows: best_words(analyzer, rows, most)
+
+
+def _stream(
+    analyzer: Analyzer, source: str, output: str, reading: dict[str, Any], words: dict[str, Any], evidence: Any
+) -> int:
     from maeum._files import atomic_text, refuse_existing
     from maeum.formats import prediction_line
     from maeum.predicting import prediction_rows
 
     rejects = Path(words["rejects"]) if words["rejects"] else None
-    rows = prediction_rows(analyzer, _examples(source, analyzer, reading, rejects), batch_size=words["batch_size"])
+    examples = _examples(source, analyzer, reading, rejects)
+    rows = prediction_rows(analyzer, examples, batch_size=words["batch_size"], evidence=evidence)
     count = 0
     if output == "-":
         for row in rows:

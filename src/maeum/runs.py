@@ -13,7 +13,7 @@ from maeum.errors import FormatError, UsageError
 from maeum.folder import read_manifest
 
 METRICS = ("micro_f1", "macro_f1", "accuracy", "subset_accuracy")
-ENCODER_COLUMNS = (
+SETTING_COLUMNS = (
     "batch_size",
     "epochs",
     "max_steps",
@@ -23,8 +23,12 @@ ENCODER_COLUMNS = (
     "patience",
     "head",
     "target_input",
+    "template",
+    "form",
+    "learn",
+    "shots",
 )
-"""Settings of encoders that get a column of their own."""
+"""Settings of encoders and decoders that get a column of their own."""
 COLUMNS = (
     "run",
     "task",
@@ -32,7 +36,7 @@ COLUMNS = (
     *METRICS,
     "judged_on",
     "rows",
-    *ENCODER_COLUMNS,
+    *SETTING_COLUMNS,
     "folds",
     "keep",
     "objective",
@@ -45,7 +49,7 @@ COLUMNS = (
 def collect(folder: Path, *, sort: str = "micro_f1") -> list[dict[str, Any]]:
     """One row per model folder under ``folder``, best first.
 
-    Folders inside a run's ``folds`` are not counted as runs of their own. A folder that cannot be read has its reason
+    Folders inside the folder of a run are not counted as runs of their own. A folder that cannot be read has its reason
     in the column ``problem`` instead of metrics; an ensemble that was never measured has no metrics.
 
     Raises:
@@ -53,8 +57,9 @@ def collect(folder: Path, *, sort: str = "micro_f1") -> list[dict[str, Any]]:
     """
     if not folder.is_dir():
         raise UsageError(f"폴더가 없습니다: {folder}", f"no such folder: {folder}")
-    manifests = sorted(folder.rglob("manifest.json"))
-    places = [path.parent for path in manifests if not {"folds", "members"} & set(path.relative_to(folder).parts)]
+    places = [path.parent for path in sorted(folder.rglob("manifest.json"))]
+    # folds, members of an ensemble and stages of a review model are folders inside the folder of a run
+    places = [place for place in places if not set(places) & set(place.parents)]
     rows = [_row(place, folder) for place in places]
     if not rows:
         raise UsageError(
@@ -102,7 +107,7 @@ def _row(place: Path, root: Path) -> dict[str, Any]:
         report: dict[str, Any] = {"metrics": {}, "data": ""} if unmeasured else read_json(place / "report.json")
         chosen = settings.get("settings", {})
         model = str(chosen.get("model") or manifest["model"])
-        cells = _encoder_cells(place, chosen, manifest["task"]["kind"]) if model.startswith("encoder:") else {}
+        cells = _cells(model, place, chosen, manifest["task"]["kind"])
     except (FormatError, OSError, json.JSONDecodeError, KeyError) as error:
         return row | {"problem": str(error)}
     row |= {"task": manifest["task"]["name"], "model": model, "rows": (settings.get("train") or {}).get("rows", "")}
@@ -111,6 +116,21 @@ def _row(place: Path, root: Path) -> dict[str, Any]:
     row |= cells | {name: round(value, 4) for name in METRICS if (value := report["metrics"].get(name)) is not None}
     row["judged_on"] = report["data"] if settings.get("valid") or unmeasured else "out-of-fold"
     return row
+
+
+def _cells(model: str, place: Path, settings: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    if model.startswith("encoder:"):
+        return _encoder_cells(place, settings, kind)
+    if not model.startswith("decoder"):
+        return {}
+    found = dict(settings.get("model_options") or {})
+    path = next((p for p in (place / "model", place / "folds" / "0" / "model") if (p / "decoder.json").is_file()), None)
+    if path is not None:
+        about = read_json(path / "decoder.json")
+        found = {**about["config"], "template": about["template"]["name"]}
+    if found.get("learn") == "none":
+        found |= dict.fromkeys(("epochs", "batch_size", "learning_rate", "weight_decay"))
+    return {name: _cell(found.get(name) or None) for name in SETTING_COLUMNS}
 
 
 def _encoder_cells(place: Path, settings: Mapping[str, Any], kind: str) -> dict[str, Any]:
@@ -131,7 +151,7 @@ def _encoder_cells(place: Path, settings: Mapping[str, Any], kind: str) -> dict[
         found["epochs"] = None
     if found.get("target_input") == "none":
         found["target_input"] = None
-    return {name: _cell(found.get(name)) for name in ENCODER_COLUMNS}
+    return {name: _cell(found.get(name)) for name in SETTING_COLUMNS}
 
 
 def _is_encoder(model: Path) -> bool:

@@ -138,3 +138,17 @@ def test_a_metric_nobody_has_is_refused_with_those_there_are(linear, tmp_path):
     with pytest.raises(UsageError, match="no model folders"):
         collect(tmp_path)
     assert json.loads(json.dumps(collect(linear)))[0]["run"]
+
+
+def test_a_review_model_and_a_language_model_are_one_run_each(tmp_path, tiny_decoder):
+    import maeum
+
+    maeum.train("sample:fashion", output=tmp_path / "review")
+    options = {"device": "cpu", "precision": "fp32", "max_length": 120, "max_steps": 1, "form": "yesno"}
+    rows = [{"id": str(n), "text": f"{n}번 글", "labels": ["긍정" if n % 2 else "부정"]} for n in range(12)]
+    model = f"decoder:{tiny_decoder('gpt-neox')}"
+    maeum.train(rows, task="nsmc", output=tmp_path / "llm", model=model, model_options=options)
+    found = {row["run"]: row for row in collect(tmp_path)}
+    assert set(found) == {"review", "llm"}
+    assert (found["llm"]["form"], found["llm"]["template"], found["llm"]["learn"]) == ("yesno", "label", "lora")
+    assert "problem" not in found["review"]

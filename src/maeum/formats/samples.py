@@ -1,4 +1,6 @@
-"""The sample data that comes with the package: ``sample:nikl-ea``, ``sample:aihub``, ``sample:fashion``."""
+"""The sample data that comes with the package: ``sample:nikl-ea``, ``sample:aihub``, ``sample:fashion``,
+``sample:contradictions``.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +25,7 @@ SAMPLES = {
     "nikl-ea": Sample("nikl-ea.jsonl", "nikl-ea", "nikl-ea"),
     "aihub": Sample("aihub.csv", "aihub-speech", "aihub-7"),
     "fashion": Sample("fashion.jsonl", "jsonl", "review-fashion"),
+    "contradictions": Sample("contradictions.jsonl", "jsonl", "review-fashion"),
 }
 
 

@@ -38,8 +38,8 @@ from maeum.apps.cli._options import data_options, device_option, examples, json_
     "--stress",
     is_flag=True,
     help=say(
-        "띄어쓰기·오타·ㅋㅋ·이모지·NFD를 흔들어 라벨이 얼마나 바뀌는지도 잽니다.",
-        "Also perturb texts and report how often labels flip.",
+        "띄어쓰기·오타·ㅋㅋ·이모지·NFD를 흔들어 라벨이 얼마나 바뀌는지, 반어·부정 같은 어려운 문장은 맞히는지도 잽니다.",
+        "Also perturb texts and report how often labels flip, and ask about hard sentences (sarcasm, negation, …).",
     ),
 )
 @task_option
@@ -70,9 +70,10 @@ def evaluate(
 
         reviewed = score_reviews(analyzer, scored.data)
         report = report.with_extra(review=reviewed.to_dict())
-    stressed = None
+    stressed = hard = None
     if stress:
         from maeum.errors import UsageError
+        from maeum.phenomena import phenomena_test
         from maeum.stress import stress_test
 
         if analyzer is None:
@@ -82,6 +83,9 @@ def evaluate(
             )
         stressed = stress_test(analyzer, scored.data)
         report = report.with_extra(stress=stressed.to_dict())
+        hard = phenomena_test(analyzer)
+        if hard is not None:
+            report = report.with_extra(phenomena=hard.to_dict())
     if html:
         write_text(Path(html), report.to_html())
     if markdown:
@@ -96,6 +100,8 @@ def evaluate(
         click.echo("\n" + _taxonomy(report))
     if stressed is not None:
         click.echo("\n" + stressed.summary())
+    if hard is not None:
+        click.echo("\n" + hard.summary())
 
 
 def _taxonomy(report: Any) -> str:

@@ -15,7 +15,7 @@ import tiny_decoders
 
 from maeum import _optional
 from maeum.errors import FormatError, MissingExtra, UsageError
-from maeum.hf import adapters, causal
+from maeum.hf import adapters, causal, memory
 from maeum.hf.adapters import LoraSettings
 from maeum.hf.loading import save_pretrained
 
@@ -606,6 +606,6 @@ def test_nothing_is_printed_even_by_a_first_import(tiny_decoder, tmp_path: Path)
 
 
 def test_peak_memory() -> None:
-    found = causal.peak_memory()
+    found = memory.peak_memory()
     assert found["device"] in ("cpu", "cuda")
     assert found["peak_bytes"] > 1_000_000

@@ -9,7 +9,6 @@ blocks are stored in 4 bits and computed in the model's dtype; embeddings, norms
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,7 +35,6 @@ __all__ = [
     "load_decoder_tokenizer",
     "merged",
     "parameter_counts",
-    "peak_memory",
     "save_adapter",
 ]
 
@@ -148,23 +146,6 @@ def parameter_counts(model: Any) -> tuple[int, int]:
         total += count
         trainable += count if parameter.requires_grad else 0
     return trainable, total
-
-
-def peak_memory() -> dict[str, Any]:
-    """``{"device": "cuda" | "cpu", "peak_bytes": …}``: the most that was used so far.
-
-    On CUDA what torch allocated on the current device, else the process's resident memory (None where the system
-    does not tell).
-    """
-    torch = require("torch")
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
-        return {"device": "cuda", "peak_bytes": int(torch.cuda.max_memory_allocated())}
-    try:
-        import resource
-    except ImportError:  # Windows
-        return {"device": "cpu", "peak_bytes": None}
-    unit = 1 if sys.platform == "darwin" else 1024
-    return {"device": "cpu", "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
 
 
 def _load(kind: str, ref: Ref, revision: str | None, quantize: str, dtype: Any, device: Any) -> Any:

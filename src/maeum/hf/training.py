@@ -15,7 +15,6 @@ import contextlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 import time
 import warnings
@@ -32,6 +31,7 @@ from maeum.errors import UsageError
 from maeum.hf import tracking
 from maeum.hf.length_groups import length_grouped_sampler
 from maeum.hf.loop_errors import not_finite, readable_errors
+from maeum.hf.memory import peak_memory
 from maeum.history import table, write_csv
 
 if TYPE_CHECKING:
@@ -386,21 +386,8 @@ class Speed:
     def remark(self) -> str:
         """Such as ``2,310 tok/s 1.4 GB``."""
         rate = self.tokens / max(1e-9, time.monotonic() - self.start)
-        return f"{rate:,.0f} tok/s {peak_bytes() / 1e9:.1f} GB"
-
-
-def peak_bytes() -> int:
-    """The most memory in use so far: of the GPU where one is in use, else of this process."""
-    import torch
-
-    if torch.cuda.is_available() and (on_gpu := torch.cuda.max_memory_allocated()):
-        return int(on_gpu)
-    try:
-        import resource
-    except ImportError:  # Windows has no such count
-        return 0
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+        peak = peak_memory()["peak_bytes"]
+        return f"{rate:,.0f} tok/s" + (f" {peak / 1e9:.1f} GB" if peak else "")
 
 
 def _optimizer(groups: list[dict[str, Any]], name: Optimizer) -> Any:

@@ -84,7 +84,7 @@ class LoopConfig:
     """AdamW with its state on the device; or bitsandbytes' paged ones (CUDA only), whose state moves to main memory
     when the GPU is full (Dettmers et al. 2023). ``auto``: paged for a base in 4 bits on a GPU, else adamw."""
     precision: Precision = "auto"
-    """Of training; prediction is always in fp32. ``auto``: bf16 where the GPU or CPU computes it natively, else fp32."""
+    """Of training; prediction is in fp32 (a language model on a GPU: in bf16). ``auto``: bf16 where the GPU or CPU computes it natively, else fp32."""
     gradient_checkpointing: bool = False
     """Recompute activations instead of keeping them: about a third slower, much less memory."""
     group_by_length: bool = True

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maeum._files import pretty_json, read_json, write_text
+from maeum._lang import say
 from maeum._optional import require_installed
 from maeum._progress import Line
 from maeum.data import Input
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
+MUTE = 0.05
+"""Below this share of the next token's probability the label words are lost among all others."""
 CONTENT_FREE = ("N/A", "[MASK]", "…")
 """Texts without content, for contextual calibration: Zhao et al. (2021) average over such strings."""
 
@@ -106,10 +109,12 @@ class DecoderClassifier:
                 )
             self.prompting.encode(inputs[:1] if config.shots else inputs, progress=progress)
             self._weights = Weights(self.prompting.load_base())
+            progress(self.prompting.describe(self._weights.model))
         else:
             self._train(self._pairs(inputs, y, progress), held, work, name, progress)
         if config.contextual_calibration:
             self._content_free = self._ask_content_free()
+        self._warn_if_silent(inputs, progress)
         return self
 
     def predict_proba(self, inputs: Sequence[Input]) -> Proba:
@@ -185,6 +190,7 @@ class DecoderClassifier:
         torch.manual_seed(self.seed)
         model: AnswerModel = AnswerModel(asking.load_base(adapters_seed=self.seed), width)
         self._weights = Weights(model.backbone)
+        progress(f"{asking.describe(model.backbone)}, {say(f'예시 {len(rows):,}개', f'{len(rows):,} examples')}")
         watch = None if held is None else functools.partial(self._judge, *held)
         job = training.Job(
             model=model,
@@ -216,6 +222,22 @@ class DecoderClassifier:
         if config.form == "list":
             return list_probabilities([prompt.ids for prompt in asking.encode(inputs)], asking.lists, self._score_ids)
         return self._score(self._prompts(inputs), asking.verbalizer.ids)
+
+    def _warn_if_silent(self, inputs: Sequence[Input], progress: Line) -> None:
+        """Say so where the model hardly ever answers with a label word: its scores then rank noise."""
+        if self.config.form == "list" or not inputs:
+            return
+        logp = self._logprobs(inputs[:: max(1, len(inputs) // 32)][:32])
+        share = float(np.exp(logp).sum(-1).mean())
+        if share < MUTE:
+            progress(
+                say(
+                    f"주의: 라벨의 낱말을 다 합쳐도 확률이 {share:.1%}뿐입니다. 이 모델이 프롬프트를 알아듣지 못하거나 낱말을 거의 모릅니다. "
+                    "다른 template이나 낱말, 더 높은 학습률을 써 보세요.",
+                    f"note: all label words together have a probability of only {share:.1%}: the model does not follow the "
+                    "prompt or hardly knows the words; try another template, other words or a higher learning rate",
+                )
+            )
 
     def _prompts(self, inputs: Sequence[Input]) -> list[Prompt]:
         pool, asking = self._pool, self.prompting

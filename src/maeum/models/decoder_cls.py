@@ -94,6 +94,7 @@ class DecoderClsClassifier:
         model = LastTokenModel(asking.load_decoder(adapters_seed=self.seed), len(self.task), config.dropout)
         model.to(training.pick_device(config.device))
         self._model = model
+        progress(asking.describe(model))
         job = training.Job(
             model=model,
             rows=[(row, prompt.ids, y[row]) for row, prompt in enumerate(prompts)],

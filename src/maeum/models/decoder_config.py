@@ -54,12 +54,14 @@ class PromptedConfig(LoopConfig):
     lora_alpha: int = 32
     """Their scale is lora_alpha / lora_r."""
     lora_dropout: float = 0.01
+    """Dropout before each adapter while training."""
     lora_targets: str = "auto"
     """Names of the layers that get adapters, comma-separated; auto: all linear layers of the blocks."""
     merge: bool = False
     """Save the base with the adapters added into its weights, as a folder of its own, instead of the adapters only."""
     epochs: float = 4.0
     batch_size: int = 8
+    """Examples per optimiser step, over all processes together."""
     learning_rate: float | None = None
     """Peak learning rate of the adapters; None: 2e-4."""
     weight_decay: float = 0.0
@@ -130,7 +132,8 @@ class DecoderConfig(PromptedConfig):
     """What a text without any label teaches: the template's word for it, or nothing."""
     scores: Scores = "auto"
     """``vocab``: the label word's probability among all tokens. ``labels``: among the label words alone, so that they
-    sum to 1. auto: vocab for multilabel, labels for multiclass tasks."""
+    sum to 1. auto: vocab for multilabel tasks that are learnt, else labels: a model that was taught nothing gives other
+    tokens nearly everything."""
     length: Length = "sum"
     """Words of several tokens: ``sum`` takes the probability of the whole word, which favours short words; ``mean`` its
     geometric mean per token, which favours long words with a predictable end."""
@@ -166,7 +169,7 @@ class DecoderConfig(PromptedConfig):
         if self.contextual_calibration:
             return "labels"
         if self.scores == "auto":
-            return "labels" if kind == "multiclass" else "vocab"
+            return "labels" if kind == "multiclass" or self.learn == "none" else "vocab"
         return self.scores
 
 

@@ -189,6 +189,24 @@ class Prompting:
         model = causal.load_decoder(self.source, **self.how())
         return model if adapters_seed is None else adapters.add_lora(model, self.config.lora, seed=adapters_seed)
 
+    def describe(self, model: Any) -> str:
+        """One line: prompt, words, how the base is held, what learns."""
+        parts = [say(f"프롬프트 {self.template.name}", f"prompt {self.template.name}")]
+        if isinstance(self.config, DecoderConfig):
+            asked = self.yesno if self.config.form == "yesno" else self.verbalizer
+            split = [word for word, ids in zip(asked.words, asked.ids, strict=True) if len(ids) > 1]
+            shown = ", ".join(split[:5]) + (", …" if len(split) > 5 else "")
+            parts.append(
+                say(f"여러 토큰인 낱말 {len(split)}개({shown})", f"{len(split)} words of several tokens ({shown})")
+                if split
+                else say(f"낱말 {len(asked.words)}개 모두 한 토큰", f"all {len(asked.words)} words one token")
+            )
+        device = next(model.parameters()).device
+        parts.append(f"{device.type}, {resolved_quantize(self.config)}".removesuffix(", none"))
+        learnt, whole = causal.parameter_counts(model)
+        parts.append(say(f"매개변수 {whole:,} 가운데 {learnt:,} 학습", f"{learnt:,} of {whole:,} parameters learn"))
+        return ", ".join(parts)
+
     def how(self) -> dict[str, Any]:
         """Where and in what the base is loaded."""
         import torch

@@ -114,12 +114,20 @@ fine_tuning_options = stack(
         metavar="R",
         help=say("인코더나 어댑터의 학습률", "Of the encoder or the adapters."),
     ),
-    click.option("--weight-decay", type=float, metavar="W", help=say("가중치 감쇠(0.01)", "Weight decay (0.01).")),
+    click.option(
+        "--weight-decay",
+        type=float,
+        metavar="W",
+        help=say("가중치 감쇠(0.01, 디코더 0)", "Weight decay (0.01; decoders 0)."),
+    ),
     click.option(
         "--max-length",
         type=int,
         metavar="N",
-        help=say("창 하나의 토큰 수(256). 긴 글은 여러 창으로", "Tokens of a window (256); longer texts get several."),
+        help=say(
+            "창 하나의 토큰 수(256; 긴 글은 여러 창으로. 디코더는 1024에서 자름)",
+            "Tokens of a window (256; decoders: cut at 1024).",
+        ),
     ),
     click.option(
         "--patience",

@@ -100,7 +100,8 @@ def score_reviews(analyzer: Analyzer, data: Dataset) -> ReviewScores:
         UsageError: the model or the rows are not of an aspect task, or a row is not labelled.
     """
     model = analyzer.predictor
-    if not isinstance(model, ReviewPredictor) or data.task.keys != analyzer.task.keys or not data.is_labelled:
+    same = (data.task.keys, data.task.sentiment_keys) == (analyzer.task.keys, analyzer.task.sentiment_keys)
+    if not isinstance(model, ReviewPredictor) or not same or not data.is_labelled:
         raise UsageError(
             "속성 과제의 모델과, 모든 행에 라벨이 있는 같은 과제의 데이터가 필요합니다.",
             "a model of an aspect task is needed, and rows of the same task that are all labelled",

@@ -12,14 +12,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from maeum._files import refuse_existing
 from maeum._lang import say
 from maeum._processes import is_main_process, wait_for_all
 from maeum._progress import Line
 from maeum.analyzer import Analyzer
 from maeum.data import Dataset
-from maeum.errors import TaskMismatch
-from maeum.experiment import RunResult, TrainSettings, fit, save_run
+from maeum.errors import TaskMismatch, UsageError
+from maeum.experiment import MIN_TRAIN_ROWS, RunResult, TrainSettings, fit, new_model, save_run
 from maeum.reviews.predictor import ReviewPredictor
 from maeum.reviews.scoring import score_reviews
 from maeum.reviews.stages import aspect_rows, disputed, sentiment_rows
@@ -53,13 +55,23 @@ def train(
         )
     rows, judge = _split(data.labelled(), valid, settings.split_seed)
     work = None if output is None or settings.model == "linear" else Path(f"{output}.partial")
+    made = {"aspects": aspect_rows(rows), "sentiment": sentiment_rows(rows)}
+    judged = {} if judge is None else {"aspects": aspect_rows(judge), "sentiment": sentiment_rows(judge)}
+    of_stage = {stage: _of_stage(settings, stage) for stage in STAGES}
+    # what would stop the second stage is said before the first is trained, which may take hours
+    for stage in STAGES:
+        new_model(of_stage[stage], made[stage].task)
+    _refuse_ungraded(made["sentiment"], of_stage["sentiment"])
+    if judge is not None and not len(judge.labelled()):
+        raise UsageError("평가 데이터에 라벨이 있는 행이 없습니다.", "no row of the valid data is labelled")
     results: dict[str, RunResult] = {}
-    for stage, made in zip(STAGES, (aspect_rows, sentiment_rows), strict=True):
+    for stage in STAGES:
         progress(say(f"단계: {_NAMES[stage][0]}", f"stage: {_NAMES[stage][1]}"))
         results[stage] = fit(
-            made(rows),
-            valid=None if judge is None else made(judge),
-            settings=_of_stage(settings, stage),
+            made[stage],
+            # rows that mention no aspect have no grade to judge
+            valid=judged.get(stage) or None,
+            settings=of_stage[stage],
             work=work and work / stage,
             overwrite=overwrite,
             progress=progress,
@@ -85,11 +97,37 @@ def _split(data: Dataset, valid: Dataset | float | None, seed: int) -> tuple[Dat
     return data.select(train_rows), data.select(held)
 
 
+def _refuse_ungraded(rows: Dataset, settings: TrainSettings) -> None:
+    """Refuse rows that the second stage cannot learn from.
+
+    Raises:
+        UsageError: too few texts whose aspects are graded, or the same grade everywhere.
+    """
+    distinct = len(set(duplicate_groups(rows.texts).tolist()))
+    needed = max(MIN_TRAIN_ROWS, 2 * (settings.folds or 0))
+    if distinct < needed:
+        raise UsageError(
+            f"속성과 감성이 달린 서로 다른 글이 {distinct}개뿐입니다. 적어도 {needed}개 필요합니다.",
+            f"there are only {distinct} distinct texts with a graded aspect; training needs at least {needed}",
+        )
+    if np.count_nonzero(rows.y.any(0)) < 2:
+        raise UsageError(
+            "학습 데이터의 감성이 한 가지뿐이라 배울 것이 없습니다.",
+            "all aspects of the training rows have the same grade, so there is nothing to learn",
+        )
+
+
 def _of_stage(settings: TrainSettings, stage: str) -> TrainSettings:
-    """The settings of a stage: ``sentiment.epochs`` beats ``epochs`` in the stage ``sentiment``."""
+    """The settings of a stage: ``sentiment.epochs`` beats ``epochs`` in the stage ``sentiment``.
+
+    In a TOML file ``sentiment.epochs = 2`` is a table in a table, and means the same.
+    """
     common: dict[str, Any] = {}
     own: dict[str, Any] = {}
     for name, value in settings.model_options.items():
+        if name in STAGES and isinstance(value, Mapping):
+            own |= {word.replace("-", "_"): inner for word, inner in value.items()} if name == stage else {}
+            continue
         prefix, dot, rest = name.partition(".")
         if dot and prefix in STAGES:
             own |= {rest: value} if prefix == stage else {}
@@ -102,7 +140,19 @@ def _of_stage(settings: TrainSettings, stage: str) -> TrainSettings:
 
 def _joined(data: Dataset, judge: Dataset | None, results: Mapping[str, RunResult]) -> RunResult:
     aspects, sentiment = (results[stage] for stage in STAGES)
-    notes = [*aspects.report.notes, *(note for note in sentiment.report.notes if note not in aspects.report.notes)]
+    notes = [*aspects.report.notes]
+    if missing := len(data) - len(data.labelled()):
+        notes.append(say(f"라벨이 없는 {missing}행은 뺐습니다.", f"{missing} rows without labels were left out"))
+    notes += (
+        say(f"감성: {note}", f"grades: {note}") for note in sentiment.report.notes if note not in aspects.report.notes
+    )
+    if judge is not None and not len(sentiment_rows(judge)):
+        notes.append(
+            say(
+                "평가 행에 속성이 하나도 없어, 감성은 학습 데이터의 교차 검증 확률로 쟀습니다.",
+                "the valid rows mention no aspect, so the grades were judged on out-of-fold rows of the training data",
+            )
+        )
     if twice := disputed(data):
         notes.append(
             say(

@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 from maeum._files import canonical_json, pretty_json, sha256_file, sha256_text, write_text
 from maeum._version import __version__
 from maeum.analyzer import Analyzer, batched
-from maeum.data import Dataset, Example, Target
+from maeum.data import AspectLabel, Dataset, Example, Target
 from maeum.errors import DataError, TaskMismatch, UsageError
 from maeum.formats import (
     PredictionRow,
+    Predictions,
     align,
     open_source,
     prediction_line,
@@ -302,7 +303,7 @@ def convert_predictions(
     if to in ("jsonl", *TABLES):
         write_predictions(decided, output, task, to)
     else:
-        examples = [Example(row.id, row.text, row.target, row.labels) for row in decided]
+        examples = [Example(row.id, row.text, row.target, row.labels, _aspect_labels(row)) for row in decided]
         place = None if source is None else open_source(source).source.path
         write(examples, output, to, task=task, source=place)
     return len(decided)
@@ -337,11 +338,12 @@ def _decided(rows: str | Path, task: Task, source: str | None, thresholds: Thres
     labels = predictions.labels
     if thresholds is not None or labels is None:
         labels = tuple(task.decode(on) for on in rule.decide(predictions.scores))
+    graded = _graded(predictions, labels)
     if source is not None:
         data: Dataset = read(source, task=task)
         order = align(predictions, data).rows
         return [
-            PredictionRow(e.id, e.text, e.target, labels[row], _by_key(task, predictions.scores[row]))
+            PredictionRow(e.id, e.text, e.target, labels[row], _by_key(task, predictions.scores[row]), graded[row])
             for e, row in zip(data, order, strict=True)
         ]
     ids = predictions.ids or tuple(f"row-{number:06d}" for number in range(1, len(predictions) + 1))
@@ -353,6 +355,36 @@ def _decided(rows: str | Path, task: Task, source: str | None, thresholds: Thres
             inputs[row].target if inputs else None,
             labels[row],
             _by_key(task, predictions.scores[row]),
+            graded[row],
         )
         for row in predictions.order
     ]
+
+
+def _graded(predictions: Predictions, labels: Sequence[tuple[str, ...]]) -> list[tuple[Mapping[str, Any], ...] | None]:
+    """The aspects of each row that are decided on, with the grades that the file has for them.
+
+    Raises:
+        UsageError: an aspect is decided on that the file has no grade for.
+    """
+    if predictions.aspects is None:
+        return [None] * len(labels)
+    found: list[tuple[Mapping[str, Any], ...] | None] = []
+    for row, (given, wanted) in enumerate(zip(predictions.aspects, labels, strict=True)):
+        missing = set(wanted) - {item["aspect"] for item in given}
+        if missing:
+            raise UsageError(
+                f"{row + 1}번째 예측에는 속성 '{min(missing)}'의 감성이 없습니다. 기준값을 낮추려면 모델에 넣고 다시 predict하세요.",
+                f"prediction {row + 1} has no grade for the aspect '{min(missing)}'; to lower a threshold, set it in the "
+                "model and predict again",
+            )
+        found.append(tuple(item for item in given if item["aspect"] in wanted))
+    return found
+
+
+def _aspect_labels(row: PredictionRow) -> tuple[AspectLabel, ...] | None:
+    if row.aspects is None:
+        return None
+    return tuple(
+        AspectLabel(item["aspect"], item["sentiment"], item.get("begin"), item.get("end")) for item in row.aspects
+    )

@@ -258,7 +258,6 @@ def test_damage_and_newer_versions_are_refused_in_one_sentence(run):
         (["predict", "nowhere", "x.csv", "-o", "y"], 1, "there is no model folder"),
         (["train", "nowhere.csv", "-o", "y"], 1, "nowhere.csv"),
         (["train", "sample:nikl-ea", "-o", "y", "--model", "xgboost"], 1, "cannot be trained"),
-        (["train", "sample:fashion", "-o", "y"], 1, "aspect task"),
         (["train", "sample:nikl-ea", "-o", "y", "--valid", "1.5"], 1, "0–1"),
         (["train", "sample:nikl-ea", "-o", "y", "--objective", "f2"], 1, "unknown objective"),
         (["train", "sample:nikl-ea", "-o", "y", "--clean", "seed002"], 1, "seed001"),

@@ -552,7 +552,6 @@ def test_predictions_as_a_table_name_aspects_with_their_grades(files, kind):
     assert right >= 18
 
 
-@pytest.mark.xfail(strict=True, reason="convert reads the aspects of a predictions file, but not their grades")
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "completion"])
 def test_converted_predictions_keep_their_grades(files, kind):
     source, out = files / "p2.jsonl", files / f"converted.{'csv' if kind == 'completion' else kind}"

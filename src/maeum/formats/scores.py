@@ -50,6 +50,8 @@ class Predictions:
     """(n, k) in ``task.keys`` order, within [0, 1]."""
     labels: tuple[tuple[str, ...], ...] | None
     """Decided labels, if every row has them."""
+    aspects: tuple[tuple[Mapping[str, Any], ...], ...] | None
+    """Of an aspect task: the aspects with their grades as they stand in the file, if every row has them."""
     order: tuple[int, ...]
     """For each row of the file its index here: rows that repeat a text and target with the same scores are one."""
     source: str = ""
@@ -79,6 +81,7 @@ def read_predictions(path: str | Path, task: Task, *, options: ReadOptions | Non
     rows = [found[index] for index in kept]
     texts = [row.text for row in rows if row.text is not None]
     labels = [row.labels for row in rows if row.labels is not None]
+    graded = [row.aspects for row in rows if row.aspects is not None]
     ids = [row.id for row in rows if row.id]
     _unique(ids, source)
     return Predictions(
@@ -87,6 +90,7 @@ def read_predictions(path: str | Path, task: Task, *, options: ReadOptions | Non
         inputs=tuple(Input(row.text or "", row.target) for row in rows) if len(texts) == len(rows) else None,
         scores=scores[kept].astype(np.float32),
         labels=tuple(labels) if len(labels) == len(rows) else None,
+        aspects=tuple(graded) if len(graded) == len(rows) else None,
         order=order,
         source=source.name,
     )
@@ -130,6 +134,7 @@ class _Found:
     form: str
     labels: tuple[str, ...] | None
     scores: list[float]
+    aspects: tuple[Mapping[str, Any], ...] | None
 
 
 def _rows(source: Source) -> Iterator[Row]:
@@ -195,11 +200,16 @@ def _found(value: Any, task: Task, reader: LabelReader) -> _Found:
     labels = reader.cell(given) if isinstance(given, str) and task.kind != "aspect" else None
     if isinstance(given, list) and all(isinstance(item, str) for item in given):
         labels = reader.words(given) if given or task.kind != "multiclass" else ()
+    graded: tuple[Mapping[str, Any], ...] | None = None
     if isinstance(value, dict) and isinstance(value.get("aspects"), list):
         aspects = read_aspects(value["aspects"], text or "", reader) or ()
         labels = task.order(item.aspect for item in aspects)
+        graded = tuple(
+            {**given, "aspect": item.aspect, "sentiment": item.sentiment}
+            for given, item in zip(value["aspects"], aspects, strict=True)
+        )
     name = value.get("id") if isinstance(value, dict) else None
-    return _Found("" if name is None else str(name), text, target, form, labels, scores)
+    return _Found("" if name is None else str(name), text, target, form, labels, scores, graded)
 
 
 def _objects(value: Any) -> Iterator[Mapping[str, Any]]:

@@ -89,6 +89,11 @@ def check_task(task: Task, other: Task) -> None:
     Raises:
         TaskMismatch: they cannot.
     """
+    if task.kind == "aspect":
+        raise TaskMismatch(
+            "후기 모델은 아직 함께 투표할 수 없습니다. 속성마다의 감성은 한 모델이 답해야 합니다.",
+            "review models cannot vote yet: the grade of each aspect is one model's answer",
+        )
     if other.fingerprint != task.fingerprint:
         raise TaskMismatch(
             f"함께 투표하려면 과제가 같아야 합니다: '{task.name}'({len(task)}개 라벨)과 '{other.name}'({len(other)}개 라벨)",

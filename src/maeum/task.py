@@ -38,6 +38,8 @@ class Label:
     """Other spellings that data files use for it."""
     guideline: str = ""
     """When to give this label, for annotators."""
+    description: str = ""
+    """What a model that reads its labels is told beside the name, such as an aspect it was not trained on."""
 
     def name(self, language: str) -> str:
         """The display name in ``"ko"`` or ``"en"``."""
@@ -241,19 +243,20 @@ def _nearest(word: str, spellings: Iterable[str]) -> list[str]:
 def _label(item: Any) -> Label:
     if isinstance(item, str):
         return Label(item)
-    _only(item, {"key", "ko", "en", "aliases", "guideline"}, "label")
+    _only(item, {"key", "ko", "en", "aliases", "guideline", "description"}, "label")
     return Label(
         key=str(item["key"]),
         ko=str(item.get("ko", "")),
         en=str(item.get("en", "")),
         aliases=tuple(str(alias) for alias in item.get("aliases", ())),
         guideline=str(item.get("guideline", "")).strip(),
+        description=str(item.get("description", "")).strip(),
     )
 
 
 def _label_dict(label: Label) -> dict[str, Any]:
     data: dict[str, Any] = {"key": label.key}
-    for name in ("ko", "en", "guideline"):
+    for name in ("ko", "en", "guideline", "description"):
         if getattr(label, name):
             data[name] = getattr(label, name)
     if label.aliases:

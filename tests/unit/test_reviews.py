@@ -727,3 +727,16 @@ def test_a_bare_string_is_a_type_error(run):
         run.analyzer.predictor.predict_proba("값은 바가지")
     with pytest.raises(DataError, match="twice"):
         Dataset(SHOP, [Example("a", "글"), Example("a", "글")])
+
+
+def test_a_description_enters_what_the_second_stage_reads():
+    from maeum.reviews.stages import described
+
+    data = SHOP.to_dict()
+    data["labels"][0]["description"] = "도착까지 걸린 날"
+    task = Task.from_dict(data)
+    assert described(task, "delivery") == "배송: 도착까지 걸린 날"
+    assert described(task, "price") == "가격"
+    assert Task.from_dict(task.to_dict()) == task
+    (row,) = reviews.sentiment_rows(Dataset(task, [Example("1", "늦음", aspects=(AspectLabel("delivery", "-1"),))]))
+    assert row.input.aspect == "배송: 도착까지 걸린 날"

@@ -87,8 +87,9 @@ def disputed(data: Dataset) -> int:
 
 
 def described(task: Task, key: str) -> str:
-    """What a model is told of an aspect: its Korean name, else its key."""
-    return task.labels[task.keys.index(key)].name("ko")
+    """What a model is told of an aspect: its Korean name, else its key, and its description where it has one."""
+    label = task.labels[task.keys.index(key)]
+    return f"{label.name('ko')}: {label.description}" if label.description else label.name("ko")
 
 
 def _check(task: Task) -> None:

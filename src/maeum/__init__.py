@@ -19,7 +19,7 @@ from maeum._version import __version__
 
 if TYPE_CHECKING:
     from maeum.analyzer import Analysis, Analyzer
-    from maeum.api import ensemble, evaluate, explain, train, tune_thresholds
+    from maeum.api import ensemble, evaluate, explain, rollup, train, tune_thresholds
     from maeum.data import AspectLabel, Dataset, Example, Input, Target
     from maeum.errors import MaeumError
     from maeum.experiment import RunResult, TrainSettings
@@ -52,6 +52,7 @@ _HOME = {
     "get_task": "task",
     "load": "folder",
     "read": "formats",
+    "rollup": "api",
     "save": "folder",
     "train": "api",
     "tune_thresholds": "api",
@@ -81,6 +82,7 @@ __all__ = [
     "get_task",
     "load",
     "read",
+    "rollup",
     "save",
     "train",
     "tune_thresholds",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from maeum import experiment, explaining, folder, reviews, voting
+from maeum import experiment, explaining, folder, reviews, rolling, voting
 from maeum._files import refuse_existing
 from maeum.analyzer import Analyzer
 from maeum.data import Dataset, Example, Input
@@ -135,6 +135,45 @@ def explain(
     """
     analyzer = model if isinstance(model, Analyzer) else folder.load(model)
     return explaining.explain(analyzer, texts, model=name or _name(model), progress=progress, **options)
+
+
+def rollup(
+    model: Analyzer | str | Path,
+    source: str | Path | None,
+    output: str | Path,
+    *,
+    task: Task | str | None = None,
+    batch_size: int = 512,
+    overwrite: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
+    **options: Any,
+) -> rolling.Rollup:
+    """Tables and one page out of many texts: by label or aspect, over time, by group.
+
+    Args:
+        model: a model, its folder, or a file of predictions in our JSONL.
+        source: a file of texts; beside predictions it gives dates and groups by id, and may be None.
+        output: the folder to write.
+        options: fields of ``maeum.rolling.Settings`` (``date_column``, ``group_column``, ``period``, …), ``format``, and
+            those of reading (``text_column``, ``on_error``, …).
+    """
+    from maeum.formats import ReadOptions
+
+    names = {field.name for field in dataclasses.fields(rolling.Settings)}
+    asked = {name: options.pop(name) for name in names & set(options)}
+    format = options.pop("format", None)
+    return rolling.rollup(
+        model,
+        source,
+        output,
+        settings=rolling.Settings(**asked),
+        task=task,
+        format=format,
+        reading=ReadOptions().updated(options),
+        batch_size=batch_size,
+        overwrite=overwrite,
+        progress=progress,
+    )
 
 
 def dataset(rows: Rows, task: Task | str | None = None, *, fallback: Task | None = None) -> Dataset:

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "evaluate": ("evaluate", "모델이나 예측 파일을 데이터로 평가합니다", "metrics overall and per label"),
     "predict": ("predict", "파일 전체에 라벨과 확률을 답니다", "labels and scores for a whole file"),
     "explain": ("explain", "어느 낱말이 라벨을 만들었는지 봅니다", "which words made the labels"),
+    "rollup": ("rollup", "많은 리뷰를 표와 보고서로 모아 봅니다", "aspect × sentiment × time × product report"),
     "thresholds": ("thresholds", "라벨별 기준값을 다시 찾거나 정합니다", "tune or set the per-label thresholds"),
     "convert": ("convert", "말뭉치·예측 형식을 서로 바꿉니다", "between corpus and prediction formats"),
     "base": ("base", "바탕 모델을 Hugging Face 폴더로 바꿉니다", "a base encoder as a Hugging Face folder"),

@@ -183,7 +183,8 @@ def test_saved_and_loaded_is_the_same(both):
     texts = make_data(seed=4).texts
     analyzer = maeum.load(both)
     members = [maeum.load(both / "model" / "members" / str(i)) for i in range(2)]
-    again = VotePredictor(MULTI, members, vote=analyzer.predictor.vote, weights=analyzer.predictor.weights)
+    saved = analyzer.predictor
+    again = VotePredictor(MULTI, members, vote=saved.vote, weights=saved.weights, pool=saved.pool)
     assert np.array_equal(analyzer.predictor.predict_proba([Input(t) for t in texts]), again.predict_proba(
         [Input(t) for t in texts]
     ))  # fmt: skip

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from voting_kit import MULTI, SINGLE, gold, noisy, rule
 
 from maeum.errors import UsageError
+from maeum.task import Label, Task
 from maeum.thresholds import ABOVE_ALL, Thresholds
 from maeum.voting import fit_weights, hard_vote, log_loss, simplex, soft_vote
 
@@ -155,3 +156,32 @@ def test_multiclass_rows_sum_to_one_and_the_most_votes_win(data):
     mean = sum(probas)[0]
     ties = np.flatnonzero(votes == votes.max())
     assert mean[winner] == pytest.approx(mean[ties].max(), abs=1e-6)
+
+
+def test_the_mean_of_log_odds_by_hand_and_for_exclusive_labels():
+    from maeum.voting.rules import soft_vote
+
+    a, b = np.array([[0.9, 0.2]]), np.array([[0.6, 0.5]])
+    odds = (0.9 / 0.1) ** 0.25 * (0.6 / 0.4) ** 0.75
+    found = soft_vote([a, b], (0.25, 0.75), "logit")
+    assert found[0, 0] == pytest.approx(odds / (1 + odds), abs=1e-6)
+    single = soft_vote([np.array([[0.9, 0.1]]), np.array([[0.5, 0.5]])], (0.5, 0.5), "logit", multiclass=True)
+    assert single.sum() == pytest.approx(1)
+    assert single[0, 0] == pytest.approx(np.sqrt(0.45) / (np.sqrt(0.45) + np.sqrt(0.05)), abs=1e-6)
+    sure = soft_vote([np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]])], (0.5, 0.5), "logit", multiclass=True)
+    assert sure == pytest.approx(np.array([[0.5, 0.5]]))
+
+
+def test_the_rows_choose_how_probabilities_are_joined():
+    from maeum.voting.rules import choose_pool
+
+    rng = np.random.default_rng(1)
+    task = Task("t", "multilabel", (Label("a"), Label("b")))
+    truth = rng.normal(0, 2, (4000, 2))
+    y = (rng.random((4000, 2)) < 1 / (1 + np.exp(-truth))).astype(np.uint8)
+    # both are right and too modest, one much more so: the mean of their log-odds is less modest than their mean
+    modest = [1 / (1 + np.exp(-share * truth)) for share in (0.2, 1.0)]
+    assert choose_pool(y, modest, (0.5, 0.5), task) == "logit"
+    # one is far too sure of what it often gets wrong, the other does not know: better to hedge
+    sure = np.where(rng.random(y.shape) < 0.2, 1 - y, y) * 0.998 + 0.001
+    assert choose_pool(y, [sure, np.full(y.shape, 0.5)], (0.5, 0.5), task) == "mean"

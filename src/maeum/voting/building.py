@@ -23,7 +23,7 @@ from maeum.text import TextPrep
 from maeum.thresholds import Thresholds
 from maeum.voting.members import Member, data_table, oof_table, unseen
 from maeum.voting.predictor import VotePredictor
-from maeum.voting.rules import Vote, weighted
+from maeum.voting.rules import Pool, Vote, weighted
 from maeum.voting.weighing import (
     Empty,
     MemberScore,
@@ -57,6 +57,7 @@ def ensemble(
     data: Dataset | None = None,
     weights: Sequence[float] | None = None,
     equal: bool = False,
+    pool: Pool | Literal["auto"] = "auto",
     objective: str | None = None,
     empty: Empty = "auto",
     progress: Callable[[str], None] = lambda _: None,
@@ -71,6 +72,7 @@ def ensemble(
             mean of the members', and there is no report.
         weights: set by hand. Hard votes are not fitted: without these they count alike.
         equal: equal weights.
+        pool: how a soft vote joins probabilities; ``auto``: as the rows say (``rules.choose_pool``).
         objective: of the thresholds of a soft vote; None: as in training.
         empty: when no label passes. ``auto``: what is better on the rows for a soft vote, ``none`` for a hard one.
 
@@ -79,7 +81,7 @@ def ensemble(
         TaskMismatch: members or rows of different tasks.
         DataError: out-of-fold tables that give a row different labels.
     """
-    check_options(len(members), vote, weights, equal=equal, objective=objective)
+    check_options(len(members), vote, weights, equal=equal, objective=objective, pool=pool)
     task, names = members[0].analyzer.task, [member.name for member in members]
     kinds = [member.analyzer.predictor.kind for member in members]
     notes: list[str] = []
@@ -89,11 +91,13 @@ def ensemble(
     else:
         data = unseen(members, data, notes)
         table, why = data_table(members, data), ""
-    chosen = weigh(task, vote, len(members), table, why, given=weights, equal=equal)
+    chosen = weigh(task, vote, len(members), table, why, given=weights, equal=equal, pool=pool)
     if table is None:
         notes.append(_unmeasured(vote, "" if why in chosen.why else why))
     notes.extend(chosen.idle(names))
-    predictor = VotePredictor(task, [member.analyzer for member in members], vote=vote, weights=chosen.values)
+    predictor = VotePredictor(
+        task, [member.analyzer for member in members], vote=vote, weights=chosen.values, pool=chosen.pool
+    )
     progress(say("보정과 기준값", "calibration and thresholds"))
     settings = TrainSettings(model="vote", objective=objective, empty=empty)
     oof = None if table is None else OutOfFold(task, table.ids, table.y, predictor.scores(table.probas), table.fold)

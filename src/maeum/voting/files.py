@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from maeum.formats import PredictionRow, Predictions, align, read_predictions
 from maeum.models.base import Labels, Proba
 from maeum.task import Task
 from maeum.thresholds import Thresholds, tune_thresholds
-from maeum.voting.rules import Vote, hard_vote, soft_vote
+from maeum.voting.rules import Pool, Vote, hard_vote, soft_vote
 from maeum.voting.weighing import (
     Empty,
     Standing,
@@ -52,6 +52,7 @@ def vote_predictions(
     data: Dataset | None = None,
     weights: Sequence[float] | None = None,
     equal: bool = False,
+    pool: Pool | Literal["auto"] = "auto",
     objective: str | None = None,
     empty: Empty = "auto",
 ) -> VotedPredictions:
@@ -65,12 +66,12 @@ def vote_predictions(
         task: whose labels they score.
         data: labelled rows of these files, all or some, to fit weights and thresholds on. Without them weights are
             equal and the default rule decides.
-        vote, weights, equal, objective, empty: as in ``ensemble``.
+        vote, weights, equal, pool, objective, empty: as in ``ensemble``.
 
     Raises:
         UsageError, DataError, TaskMismatch: contradicting options, files that do not belong together, other labels.
     """
-    check_options(len(paths), vote, weights, equal=equal, objective=objective)
+    check_options(len(paths), vote, weights, equal=equal, objective=objective, pool=pool)
     files = [read_predictions(path, task) for path in paths]
     ballots = [_ballots(file) for file in files]
     rows, names = _as_rows(files), [str(path) for path in paths]
@@ -81,12 +82,12 @@ def vote_predictions(
         "라벨이 달린 행이 없습니다. --data로 주면 맞출 수 있습니다.",
         "there are no labelled rows; --data would give them",
     )
-    chosen = weigh(task, vote, len(files), table, why, given=weights, equal=equal)
+    chosen = weigh(task, vote, len(files), table, why, given=weights, equal=equal, pool=pool)
     notes.extend(chosen.idle(names))
 
     def combined(probas: Sequence[NDArray[Any]], decided: Sequence[Labels]) -> Proba:
         if vote == "soft":
-            return soft_vote(probas, chosen.values)
+            return soft_vote(probas, chosen.values, chosen.pool, multiclass=task.kind == "multiclass")
         return hard_vote(probas, decided, [Thresholds.default(task)] * len(files), chosen.values)
 
     own: dict[str, float] = {}

@@ -16,7 +16,7 @@ from maeum.errors import TaskMismatch, UsageError
 from maeum.models.base import Proba, check_inputs
 from maeum.models.ensemble import whole
 from maeum.task import Task
-from maeum.voting.rules import Vote, hard_vote, simplex, soft_vote
+from maeum.voting.rules import Pool, Vote, hard_vote, simplex, soft_vote
 
 
 class VotePredictor:
@@ -27,6 +27,7 @@ class VotePredictor:
         members: whole models: each prepares, calibrates and, for ``hard``, decides for itself.
         vote: ``soft`` or ``hard``; the package says what each does.
         weights: one per member, zero or more; brought to sum 1. None: equal. A soft member of weight 0 is not run.
+        pool: how a soft vote joins probabilities, see ``rules.soft_vote``.
 
     Raises:
         UsageError: no members, or weights that do not fit them.
@@ -36,7 +37,13 @@ class VotePredictor:
     kind = "vote"
 
     def __init__(
-        self, task: Task, members: Sequence[Analyzer], *, vote: Vote = "soft", weights: Sequence[float] | None = None
+        self,
+        task: Task,
+        members: Sequence[Analyzer],
+        *,
+        vote: Vote = "soft",
+        weights: Sequence[float] | None = None,
+        pool: Pool = "mean",
     ) -> None:
         if vote not in ("soft", "hard"):
             raise UsageError(f"투표 방식은 soft 또는 hard입니다: {vote}", f"a vote is soft or hard, got {vote}")
@@ -46,6 +53,7 @@ class VotePredictor:
         self.members = tuple(members)
         self.vote: Vote = vote
         self.weights = simplex(weights, len(members))
+        self.pool: Pool = pool
 
     def predict_proba(self, inputs: Sequence[Input]) -> Proba:
         """Scores (n, k) of the vote for raw inputs: probabilities if soft, shares of votes if hard."""
@@ -61,7 +69,7 @@ class VotePredictor:
     def scores(self, probas: Sequence[Proba]) -> Proba:
         """The vote (n, k) from the members' calibrated probabilities, each (n, k)."""
         if self.vote == "soft":
-            return soft_vote(probas, self.weights)
+            return soft_vote(probas, self.weights, self.pool, multiclass=self.task.kind == "multiclass")
         ballots = [member.decide(p) for member, p in zip(self.members, probas, strict=True)]
         return hard_vote(probas, ballots, [member.thresholds for member in self.members], self.weights)
 
@@ -72,7 +80,7 @@ class VotePredictor:
             place.mkdir(parents=True)
             model_folder.write_analyzer(member.with_predictor(whole(member.predictor)), place)
             model_folder.seal(place, member.predictor.kind, member.task)
-        config = {"vote": self.vote, "weights": self.weights, "members": len(self.members)}
+        config = {"vote": self.vote, "pool": self.pool, "weights": self.weights, "members": len(self.members)}
         write_text(folder / "config.json", pretty_json(config))
 
     @classmethod
@@ -80,7 +88,7 @@ class VotePredictor:
         """Read what ``save`` wrote; every member is verified like any model folder."""
         config = read_json(folder / "config.json")
         members = [model_folder.load(folder / "members" / str(number)) for number in range(config["members"])]
-        return cls(task, members, vote=config["vote"], weights=config["weights"])
+        return cls(task, members, vote=config["vote"], weights=config["weights"], pool=config.get("pool", "mean"))
 
 
 def check_task(task: Task, other: Task) -> None:

@@ -14,8 +14,11 @@ from maeum.task import Task
 from maeum.thresholds import Thresholds
 
 Vote = Literal["soft", "hard"]
+Pool = Literal["mean", "logit"]
+"""How a soft vote joins probabilities: their mean, or the mean of their log-odds."""
 Floats = NDArray[np.float64]
 
+POOLS: tuple[Pool, ...] = ("mean", "logit")
 PULL = 5.0
 """Pull of the weights towards equal ones, in nats for all rows together: it decides only where the rows do not."""
 _FLOOR = 1e-6
@@ -25,9 +28,31 @@ _DROP = 1e-3
 _BELOW_HALF = float(np.nextafter(0.5, 0.0))
 
 
-def soft_vote(probas: Sequence[NDArray[Any]], weights: Sequence[float]) -> Proba:
-    """Weighted mean (n, k) of the members' probabilities, each (n, k); ``weights`` sum to 1."""
-    return np.clip(weighted(probas, weights), 0.0, 1.0).astype(np.float32)
+def soft_vote(
+    probas: Sequence[NDArray[Any]], weights: Sequence[float], pool: Pool = "mean", *, multiclass: bool = False
+) -> Proba:
+    """The members' probabilities, each (n, k), as one; ``weights`` sum to 1.
+
+    ``mean`` is the weighted mean (the linear opinion pool). ``logit`` is the weighted mean of the log-odds, or for
+    multiclass rows the normalised weighted geometric mean (the logarithmic pool: Genest & Zidek 1986): a member that is
+    sure counts for more.
+    """
+    if pool == "mean":
+        return np.clip(weighted(probas, weights), 0.0, 1.0).astype(np.float32)
+    cut = [np.clip(np.asarray(p, np.float64), _FLOOR, 1 - _FLOOR) for p in probas]
+    if multiclass:
+        score = weighted([np.log(p) for p in cut], weights)
+        mixed = np.exp(score - score.max(1, keepdims=True, initial=-np.inf))
+        shares: Proba = (mixed / mixed.sum(1, keepdims=True)).astype(np.float32)
+        return shares
+    return (1 / (1 + np.exp(-weighted([np.log(p / (1 - p)) for p in cut], weights)))).astype(np.float32)
+
+
+def choose_pool(y: Labels, probas: Sequence[NDArray[Any]], weights: Sequence[float], task: Task) -> Pool:
+    """The pool with the least log loss on labelled rows; the mean where they are equal."""
+    single = task.kind == "multiclass"
+    losses = {pool: log_loss(y, soft_vote(probas, weights, pool, multiclass=single), task) for pool in POOLS}
+    return "logit" if losses["logit"] < losses["mean"] else "mean"
 
 
 def hard_vote(

@@ -16,7 +16,7 @@ from maeum.metrics import decision_metrics
 from maeum.models.base import Labels, Proba
 from maeum.task import Task
 from maeum.thresholds import Thresholds
-from maeum.voting.rules import Vote, fit_weights, log_loss, simplex
+from maeum.voting.rules import POOLS, Pool, Vote, choose_pool, fit_weights, log_loss, simplex
 
 Empty = Literal["none", "argmax", "auto"]
 
@@ -33,11 +33,14 @@ class Weights:
     how: Literal["fitted", "given", "equal"]
     why: str
     """In words."""
+    pool: Pool = "mean"
+    """How a soft vote joins probabilities."""
 
     def sentence(self) -> str:
         """How the weights came about."""
         head = {"fitted": ("맞춤", "fitted"), "given": ("직접 정함", "set by hand"), "equal": ("같음", "equal")}
-        return say("가중치: ", "weights: ") + say(*head[self.how]) + (f", {self.why}" if self.why else "")
+        joined = say("; 로그 오즈의 평균", "; mean of log-odds") if self.pool == "logit" else ""
+        return say("가중치: ", "weights: ") + say(*head[self.how]) + (f", {self.why}" if self.why else "") + joined
 
     def idle(self, names: Sequence[str]) -> list[str]:
         """A note on the members that have no weight, if there are any."""
@@ -104,7 +107,13 @@ class Table:
 
 
 def check_options(
-    count: int, vote: Vote, weights: Sequence[float] | None, *, equal: bool, objective: str | None
+    count: int,
+    vote: Vote,
+    weights: Sequence[float] | None,
+    *,
+    equal: bool,
+    objective: str | None,
+    pool: str = "auto",
 ) -> None:
     """Refuse options that contradict each other, before anything is opened or computed.
 
@@ -117,6 +126,11 @@ def check_options(
         raise UsageError(
             "hard 투표는 멤버들의 기준값으로 정하므로 --objective가 없습니다. soft 투표에 쓰거나 빼세요.",
             "a hard vote is decided by the members' own thresholds, so it takes no --objective; use it with --vote soft",
+        )
+    if pool not in ("auto", *POOLS) or (vote == "hard" and pool != "auto"):
+        raise UsageError(
+            f"--pool은 soft 투표에서 auto, mean, logit 가운데 하나입니다: {pool}",
+            f"--pool is auto, mean or logit, and for soft votes; got {pool}",
         )
     simplex(weights, count)
 
@@ -147,16 +161,35 @@ def words(rows: Dataset) -> tuple[str, str]:
 
 
 def weigh(
-    task: Task, vote: Vote, count: int, table: Table | None, why: str, *, given: Sequence[float] | None, equal: bool
+    task: Task,
+    vote: Vote,
+    count: int,
+    table: Table | None,
+    why: str,
+    *,
+    given: Sequence[float] | None,
+    equal: bool,
+    pool: Pool | Literal["auto"] = "auto",
 ) -> Weights:
-    """The weights: as given, equal, or fitted on the table.
+    """The weights: as given, equal, or fitted on the table; and how a soft vote joins probabilities.
 
     Args:
         why: the reason if there is no table.
+        pool: ``auto``: what has the least log loss on the table, the mean without one.
 
     Raises:
         UsageError: too few rows to fit on.
     """
+    found = _weights(task, vote, count, table, why, given=given, equal=equal)
+    if pool == "auto":
+        asked = vote == "soft" and table is not None and len(table.y)
+        pool = choose_pool(table.y, table.probas, found.values, task) if asked and table is not None else "mean"
+    return replace(found, pool=pool)
+
+
+def _weights(
+    task: Task, vote: Vote, count: int, table: Table | None, why: str, *, given: Sequence[float] | None, equal: bool
+) -> Weights:
     if given is not None:
         return Weights(simplex(given, count), "given", "")
     if equal:

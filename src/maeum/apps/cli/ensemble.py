@@ -78,6 +78,16 @@ def _numbers(_: click.Context, __: click.Parameter, value: str | None) -> list[f
     callback=_numbers,
     help=say("가중치를 모델 순서대로 직접 정합니다.", "Set the weights by hand, in the order of the models."),
 )
+@click.option(
+    "--pool",
+    type=click.Choice(["auto", "mean", "logit"]),
+    default="auto",
+    show_default=True,
+    help=say(
+        "soft 투표가 평균 내는 것: 확률(mean), 로그 오즈(logit), 라벨 행에서 나은 쪽(auto)",
+        "What a soft vote averages: probabilities, log-odds, or what the labelled rows favour.",
+    ),
+)
 @click.option("--equal", is_flag=True, help=say("가중치를 모두 같게 둡니다.", "Equal weights."))
 @click.option(
     "--objective",
@@ -107,7 +117,7 @@ def ensemble(models: tuple[str, ...], output: str, **words: Any) -> None:
         )
     if len(models) < 2:
         raise click.UsageError(say("MODEL이 둘 이상 필요합니다.", "two MODELs or more are needed"))
-    options = {name: words[name] for name in ("vote", "weights", "equal", "objective", "empty")}
+    options = {name: words[name] for name in ("vote", "weights", "equal", "pool", "objective", "empty")}
     if any(Path(model).is_file() for model in models):
         _files(models, output, options, words)
     else:

@@ -70,7 +70,7 @@ def reference(
             return len(self.labels)
 
         def __getitem__(self, row: int) -> dict[str, Any]:
-            return {name: value[row] for name, value in self.coded.items()} | {"labels": self.labels[row]}
+            return {name: value[row] for name, value in self.coded.items()} | {"labels": self.labels[row].tolist()}
 
     from transformers import DataCollatorWithPadding
 

@@ -5,6 +5,7 @@ Every row is predicted by a model that saw neither it nor a duplicate of its tex
 
 from __future__ import annotations
 
+import gc
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -109,13 +110,14 @@ def cross_fit(
         return FoldFit(model.fit_folds(inputs, y, fold), (), model)
     folds = int(fold.max()) + 1
     proba = np.zeros(y.shape, np.float32)
-    kept: list[Predictor] = []
+    kept: list[Predictor | None] = []
     for number in range(folds):
         name = say(f"{number + 1}/{folds}겹", f"fold {number + 1}/{folds}") if folds > 1 else say("학습", "training")
         progress(say(f"학습: {name}", f"training: {name}") if folds > 1 else name)
         fitted, held_proba = _one_fold(
             make_model, inputs, y, fold == number, name, work and work / f"fold_{number}", progress
         )
+        gc.collect()  # a Trainer and its model hold each other
         proba[fold == number] = held_proba
         if number + 1 < folds:
             done = (fold >= 0) & (fold <= number)
@@ -129,7 +131,16 @@ def cross_fit(
         final, _ = _one_fold(
             make_model, inputs, y, nobody, say("전체 행", "all rows"), work and work / "all_rows", progress
         )
-    return FoldFit(proba, tuple(kept), final)
+        gc.collect()
+        final = final or _opened(model, work, "all_rows")
+    models = tuple(fitted or _opened(model, work, f"fold_{number}") for number, fitted in enumerate(kept))
+    return FoldFit(proba, models, final)
+
+
+def _opened(model: Classifier, work: Path | None, name: str) -> Predictor:
+    """A finished model that stayed on disk; those of one base share it in memory."""
+    assert work is not None
+    return load_predictor(model.kind, work / name / "model", model.task)
 
 
 def _one_fold(
@@ -140,12 +151,16 @@ def _one_fold(
     name: str,
     work: Path | None,
     progress: Line,
-) -> tuple[Predictor, Proba]:
-    """A model trained on the rows that are not held, and its probabilities for those that are."""
+) -> tuple[Predictor | None, Proba]:
+    """A model trained on the rows that are not held, and its probabilities for those that are.
+
+    A model that is too large to lie beside the next one stays on disk; it is None then.
+    """
     model = make_model()
     if work is not None and (work / "done.json").exists():
         progress(say(f"{name}: 이미 학습했습니다", f"{name}: already trained"))
-        return load_predictor(model.kind, work / "model", model.task), _read_proba(work)
+        later = getattr(model, "kept_on_disk", False)
+        return None if later else load_predictor(model.kind, work / "model", model.task), _read_proba(work)
     train_rows, held_rows = np.flatnonzero(~held).tolist(), np.flatnonzero(held).tolist()
     train, watch = [inputs[row] for row in train_rows], [inputs[row] for row in held_rows]
     if not isinstance(model, FitsWatched):
@@ -158,9 +173,7 @@ def _one_fold(
     if work is not None:
         _keep(model, proba, work)
         if getattr(model, "kept_on_disk", False):
-            kind, task = model.kind, model.task
-            del model  # before it is read back: there may be room for one only
-            return load_predictor(kind, work / "model", task), proba
+            return None, proba
     return model, proba
 
 

@@ -191,6 +191,35 @@ def test_a_merged_folder_opens_with_plain_transformers_and_needs_no_base(make, t
     assert np.abs(load_predictor("decoder", tmp_path, TASK).predict_proba(INPUTS) - before).max() < 1e-5
 
 
+def test_lists_longer_than_a_batch_of_short_prompts_train(make):
+    import torch
+
+    from maeum.models._prompted_nets import answer_loss
+
+    labels = torch.full((2, 9), -100)
+    labels[:, -2:] = 3
+    logits = torch.zeros(2, 4, 7)
+    assert answer_loss({"logits": logits}, labels).tolist() == pytest.approx([np.log(7)] * 4)
+
+
+def test_examples_that_do_not_fit_are_left_out_least_similar_first(make):
+    long = Input("상담이 없어서 화가 난다 " + "아주 긴 이야기 " * 60)
+    near = Input("상담이 없어서 화가 난다")
+    model = make(learn="none", shots=2, max_length=200).fit([long, near], np.array([[0, 0, 1], [0, 0, 1]], np.uint8))
+    (prompt,) = model._prompts([Input("상담이 없어서 화가 났다")])
+    text = model.prompting.tokenizer.decode(prompt.ids)
+    assert "화가 난다" in text
+    assert "아주 긴 이야기" not in text
+
+
+def test_a_saved_model_opens_on_the_device_of_the_reader_and_keeps_its_precision(make, tmp_path):
+    model = make(learn="none", device="cpu").fit(INPUTS, Y)
+    assert model.config.quantize == "none"
+    model.save(tmp_path)
+    again = load_predictor("decoder", tmp_path, TASK)
+    assert (again.config.device, again.config.quantize) == ("auto", "none")
+
+
 def test_a_base_that_is_gone_or_changed_is_refused(make, tmp_path, tiny_decoder):
     import shutil
 

@@ -740,3 +740,24 @@ def test_a_description_enters_what_the_second_stage_reads():
     assert Task.from_dict(task.to_dict()) == task
     (row,) = reviews.sentiment_rows(Dataset(task, [Example("1", "늦음", aspects=(AspectLabel("delivery", "-1"),))]))
     assert row.input.aspect == "배송: 도착까지 걸린 날"
+
+
+def test_thresholds_are_tuned_on_what_the_analyzer_gives_and_known_rows_are_known(tmp_path):
+    from maeum.crossval import OutOfFold
+    from maeum.evaluation import judge, score_model
+    from maeum.folder import load
+
+    rows = maeum.read("sample:fashion")
+    reviews.train(rows, output=tmp_path / "m")
+    analyzer = load(tmp_path / "m")
+    oof = OutOfFold.load(tmp_path / "m", analyzer.task)
+    raw = OutOfFold.load(tmp_path / "m", analyzer.task).proba
+    calibration = analyzer.predictor.aspects.calibration
+    assert any(step != "identity" for step in map(str, calibration.to_dict().get("kinds", ["?"])))
+    # tuned thresholds and the table they were tuned on belong together
+    from maeum.thresholds import tune_thresholds
+
+    again = tune_thresholds(oof.y, raw, analyzer.task, objective="micro-f1", shrinkage=5.0)
+    f1 = lambda rule: float((2 * (rule.decide(raw) & oof.y).sum()) / (rule.decide(raw).sum() + oof.y.sum()))  # noqa: E731
+    assert f1(analyzer.thresholds) == pytest.approx(f1(again), abs=0.05)
+    assert any("trained on these very rows" in note for note in judge(score_model(analyzer, rows)).notes)

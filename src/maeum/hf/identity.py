@@ -16,6 +16,7 @@ __all__ = ["base_fingerprint", "check_base", "find_base", "weight_files"]
 
 Ref = str | os.PathLike[str]
 
+_TOKENIZER = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "chat_template.jinja")
 _SAMPLES, _SAMPLE = 64, 65_536  # pieces of a weight file that are read, and bytes of each
 
 
@@ -23,7 +24,7 @@ def base_fingerprint(ref: Ref, revision: str | None = None) -> dict[str, Any]:
     """What identifies a base model, as plain JSON data.
 
     ``id``, ``folder`` (of a local one), ``revision`` (the commit, of a hub id), ``model_type``, ``config`` (SHA-256 of
-    ``config.json``) and ``weights``: name, bytes and SHA-256 of each weight file; of a file above 4 MiB only 64 pieces
+    ``config.json``), ``tokenizer`` (of its files) and ``weights``: name, bytes and SHA-256 of each weight file; of a file above 4 MiB only 64 pieces
     spread over it are hashed, so that a change to a few numbers of a large file goes unseen, and another training run
     does not.
 
@@ -36,6 +37,7 @@ def base_fingerprint(ref: Ref, revision: str | None = None) -> dict[str, Any]:
     config = read_json(folder / "config.json", default={})
     commit = folder.name if folder.parent.name == "snapshots" else revision
     return {
+        "tokenizer": {name: sha256_file(folder / name) for name in _TOKENIZER if (folder / name).is_file()},
         "id": os.fspath(ref),
         "folder": folder.resolve().as_posix() if local else None,
         "revision": None if local else commit,
@@ -57,10 +59,12 @@ def find_base(saved: Mapping[str, Any]) -> str:
         UsageError: it was a folder, and the folder is gone.
     """
     name, folder = str(saved.get("id", "")), saved.get("folder")
-    if folder is None or Path(name).expanduser().is_dir():
+    if folder is None:
         return name
-    if Path(folder).is_dir():
-        return str(folder)
+    # the very folder first: one of the same name may lie in the working directory by chance
+    for place in (str(folder), name):
+        if Path(place).expanduser().is_dir():
+            return place
     raise UsageError(
         f"이 모델의 바탕 모델 폴더가 없습니다: {folder}. 그 자리로 되돌려 놓으세요.",
         f"the base of this model was the folder {folder}, which is gone; put it back there",
@@ -87,6 +91,8 @@ def check_base(saved: Mapping[str, Any], ref: Ref, *, revision: str | None = Non
     )
     if now["config"] != saved.get("config"):
         changed.insert(0, "config.json")
+    tokens = saved.get("tokenizer", now["tokenizer"])
+    changed += sorted(n for n in tokens.keys() | now["tokenizer"].keys() if tokens.get(n) != now["tokenizer"].get(n))
     if not changed:
         return
     raise FormatError(

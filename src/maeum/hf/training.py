@@ -18,13 +18,14 @@ import shutil
 import tempfile
 import time
 import warnings
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from maeum._lang import say
-from maeum._optional import require
+from maeum._optional import require, require_installed
 from maeum._processes import is_main_process, process_count
 from maeum._progress import Line, Step, report_scores, steps
 from maeum.errors import UsageError
@@ -280,6 +281,9 @@ def _trainer(
         optim="adamw_torch",
     )
 
+    # one process uses one GPU; several share the work as several processes, each with its own
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+
     class GroupedTrainer(Trainer):
         """``Trainer`` with our sampler, optimiser groups and evaluation."""
 
@@ -304,17 +308,20 @@ def _trainer(
     def loss(outputs: dict[str, Any], labels: Any, num_items_in_batch: Any = None) -> Any:
         each = job.loss(outputs, labels)
         if not bool(each.isfinite().all()):
-            raise not_finite(last["rows"], each)
+            # batches are fetched ahead, so the last one fetched need not be this one
+            here = labels.cpu()
+            rows = next((r for seen, r in fetched if seen.shape == here.shape and bool((seen == here).all())), [])
+            raise not_finite(rows, each)
         labels_of_item = 1 if job.per_token else labels[0].numel()
         count = each.shape[0] if num_items_in_batch is None else num_items_in_batch / labels_of_item
         return each.sum() / count
 
-    last: dict[str, list[Any]] = {"rows": []}
+    fetched: deque[tuple[Any, list[Any]]] = deque(maxlen=4)
     speed = Speed()
 
     def collate(rows: list[Any]) -> dict[str, Any]:
         batch = job.collate(rows)
-        last["rows"] = batch.pop("rows")
+        fetched.append((batch["labels"], batch.pop("rows")))
         speed.tokens += int(batch["attention_mask"].sum())
         return batch
 
@@ -351,6 +358,8 @@ def check(config: LoopConfig) -> None:
             f"optimizer={config.optimizer}은(는) GPU(CUDA)에서만 됩니다. adamw를 쓰세요.",
             f"optimizer={config.optimizer} needs a GPU (CUDA); use adamw",
         )
+    if config.optimizer.startswith("paged"):
+        require_installed("bitsandbytes")
     tracking.check(_trackers(config))
 
 
@@ -476,7 +485,7 @@ def _half(precision: Precision, device: str) -> str:
             )
         return precision
     if device == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     can = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return "bf16" if can.get("avx512_bf16") or can.get("amx_bf16") else "fp32"
 

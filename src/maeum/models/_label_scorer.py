@@ -94,6 +94,8 @@ class Call:
         config = self.base.config.get_text_config(decoder=True)
         if getattr(self.base, "_is_stateful", False):
             return False
+        if config.model_type == "mpt":
+            return False  # its distances count columns, padding included
         attention = {"full_attention", "sliding_attention", "chunked_attention"}
         if not set(getattr(config, "layer_types", None) or ()) <= attention:
             return False

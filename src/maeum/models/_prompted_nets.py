@@ -97,6 +97,8 @@ def positions(mask: Tensor) -> Tensor:
 
 def answer_loss(outputs: dict[str, Tensor], labels: Tensor) -> Tensor:
     """(m,) cross-entropy of each answer token; ``labels`` is (n, width), -100 where there is none."""
+    # a batch of short rows may hold fewer columns than the longest answer of all; what is cut off is padding
+    labels = labels[:, -outputs["logits"].shape[1] :]
     wanted = labels != IGNORED
     return nn.functional.cross_entropy(outputs["logits"][wanted], labels[wanted], reduction="none")
 

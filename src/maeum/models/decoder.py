@@ -78,7 +78,7 @@ class DecoderClassifier:
         config = DecoderConfig.of(base, options)
         training.check(config)
         prompting.check_quantize(config)
-        return cls(task, config, seed=seed)
+        return cls(task, prompting.settled(config), seed=seed)
 
     def fit(self, inputs: Sequence[Input], y: Labels) -> Self:
         """Train adapters on inputs and labels (n, k); with ``learn=none`` only remember the examples to show."""
@@ -97,6 +97,10 @@ class DecoderClassifier:
         """Train, judged on held-out rows along the way; arguments as in ``EncoderClassifier.fit_watched``."""
         check_inputs(inputs)
         config = self.config
+        if held is not None:
+            self.prompting.encode(
+                held[0][:1] if config.form == "list" else held[0]
+            )  # bad rows are refused now, not later
         if config.learn == "none":
             if config.shots:
                 labels = [tuple(np.flatnonzero(row).tolist()) for row in y]
@@ -147,7 +151,8 @@ class DecoderClassifier:
         about = read_json(folder / "decoder.json")
         options = dict(about["config"])
         self = cls.__new__(cls)
-        self.task, self.config, self.seed = task, DecoderConfig.of(options.pop("base"), options), int(about["seed"])
+        self.task, self.seed = task, int(about["seed"])
+        self.config = prompting.opened(DecoderConfig.of(options.pop("base"), options))
         self.history = read_json(folder / "history.json")["log"]
         self.prompting = Prompting.saved(task, self.config, about, folder)
         self._pool = Pool.load(folder / "examples.jsonl") if (folder / "examples.jsonl").exists() else None
@@ -243,15 +248,12 @@ class DecoderClassifier:
         pool, asking = self._pool, self.prompting
         if pool is None:
             return asking.encode(inputs)
-        worked = [
-            [
-                example
-                for shot in pool.choose(item, self.config.shots)
-                for example in asking.worked(shot.input, shot.labels)
-            ]
+        return [
+            asking.encode_with(
+                item, [asking.worked(shot.input, shot.labels) for shot in pool.choose(item, self.config.shots)]
+            )
             for item in inputs
         ]
-        return asking.encode(inputs, shots=worked)
 
     def _score(self, prompts: Sequence[Prompt], answers: Sequence[tuple[int, ...]]) -> Floats:
         return self._score_ids([prompt.ids for prompt in prompts], answers)
@@ -270,11 +272,13 @@ class DecoderClassifier:
             odds = logp[:, :, 0] - logp[:, :, 1]
             proba = 1 / (1 + np.exp(-odds))
         else:
+            lengths = np.array([len(ids) for ids in self.prompting.verbalizer.ids])
+            how, length = self.config.scores_for(self.task.kind), self.config.length
             if self._content_free is not None:
-                logp = calibrated(logp, self._content_free)
-            lengths = [len(ids) for ids in self.prompting.verbalizer.ids]
-            how = self.config.scores_for(self.task.kind)
-            proba = proba_from(logp, how, self.config.length, lengths)[:, :k].astype(np.float64)
+                # lengths first: what is calibrated must be what was measured for texts without content
+                per = lengths if length == "mean" else 1
+                logp, length = calibrated(logp / per, self._content_free / per), "sum"
+            proba = proba_from(logp, how, length, lengths.tolist())[:, :k].astype(np.float64)
         if self.task.kind == "multiclass":
             proba = proba / np.maximum(proba.sum(1, keepdims=True), 1e-300)
         result: Proba = np.clip(proba, 0, 1).astype(np.float32)

@@ -64,7 +64,7 @@ class DecoderClsClassifier:
         config = DecoderClsConfig.of(base, options)
         training.check(config)
         prompting.check_quantize(config)
-        return cls(task, config, seed=seed)
+        return cls(task, prompting.settled(config), seed=seed)
 
     def fit(self, inputs: Sequence[Input], y: Labels) -> Self:
         """Train adapters and head on inputs and labels (n, k)."""
@@ -90,6 +90,8 @@ class DecoderClsClassifier:
         config, asking = self.config, self.prompting
         loss = make_loss(config.loss_config(self.task.kind), self.task.kind, y.sum(0), len(y))
         prompts = asking.encode(inputs, progress=progress)
+        if held is not None:
+            asking.encode(held[0])  # rows that no prompt can be made of are refused now, not after an epoch
         torch.manual_seed(self.seed)
         model = LastTokenModel(asking.load_decoder(adapters_seed=self.seed), len(self.task), config.dropout)
         model.to(training.pick_device(config.device))
@@ -145,7 +147,8 @@ class DecoderClsClassifier:
         about = read_json(folder / "decoder.json")
         options = dict(about["config"])
         self = cls.__new__(cls)
-        self.task, self.config, self.seed = task, DecoderClsConfig.of(options.pop("base"), options), int(about["seed"])
+        self.task, self.seed = task, int(about["seed"])
+        self.config = prompting.opened(DecoderClsConfig.of(options.pop("base"), options))
         self.history = read_json(folder / "history.json")["log"]
         self.prompting = Prompting.saved(task, self.config, about, folder)
         weights = Weights.load(self.prompting, folder, head=False)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib.util
+import os
 import weakref
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from maeum._files import canonical_json
 from maeum._lang import say
@@ -28,6 +29,7 @@ from maeum.task import Task
 
 CPU_TOKENS, GPU_TOKENS = 4096, 16384
 """Tokens of a prediction batch, padding included."""
+ConfigT = TypeVar("ConfigT", bound=PromptedConfig)
 NONE = ""
 """Key of the word for "no label" among those of the labels."""
 
@@ -156,6 +158,19 @@ class Prompting:
         self.tell_cut({row for row, prompt in enumerate(prompts) if prompt.cut}, progress)
         return prompts
 
+    def encode_with(self, item: Input, shots: Sequence[Sequence[Worked]]) -> Prompt:
+        """The prompt of an input after worked examples, each with one or several labels; the least similar, which stand
+        first, are left out where all do not fit.
+        """
+        for first in range(len(shots) + 1):
+            worked = [example for shot in shots[first:] for example in shot]
+            try:
+                return self.encode([item], shots=[worked])[0]
+            except UsageError:
+                if first == len(shots):
+                    raise
+        raise AssertionError  # the loop ends by returning or raising
+
     def tell_cut(self, cut: Collection[int], progress: Line) -> None:
         """Say which rows, counted from 0 here and from 1 there, lost a part of their text."""
         if not cut:
@@ -209,13 +224,28 @@ class Prompting:
 
     def how(self) -> dict[str, Any]:
         """Where and in what the base is loaded."""
-        import torch
-
         device = pick_device(self.config.device)
-        quantize = resolved_quantize(self.config)
-        # a GPU computes in bf16 anyway, and twice the memory would buy nothing
-        dtype = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
-        return {"revision": self.base.get("revision"), "quantize": quantize, "dtype": dtype, "device": device}
+        return {
+            "revision": self.base.get("revision"),
+            "quantize": resolved_quantize(self.config),
+            "device": device,
+        }
+
+
+def settled(config: ConfigT) -> ConfigT:
+    """The settings with ``quantize`` decided: a model must not change its precision with the machine that opens it."""
+    return dataclasses.replace(config, quantize=resolved_quantize(config))
+
+
+def opened(config: ConfigT) -> ConfigT:
+    """Saved settings for this machine: the device is the reader's choice, 4 bits stay 4 bits.
+
+    Raises:
+        UsageError: they cannot be had here.
+    """
+    config = dataclasses.replace(config, device="auto")
+    causal.check_quantize(resolved_quantize(config), os.environ.get("MAEUM_DEVICE", "auto"))
+    return config
 
 
 def check_quantize(config: PromptedConfig) -> None:
@@ -291,10 +321,14 @@ class Weights:
         all of them.
         """
         make = asking.load_base if head else asking.load_decoder
-        if asking.config.merge or getattr(asking.config, "learn", "lora") == "none":
+        if asking.config.merge:
             return cls(make())
-        key = canonical_json([dict(asking.base), asking.source, str(asking.how()), head])
+        bare = getattr(asking.config, "learn", "lora") == "none"
+        key = canonical_json([dict(asking.base), asking.source, str(asking.how()), head, bare])
         base = _shared.get(key)
+        if bare:
+            _shared[key] = model = make() if base is None else base
+            return cls(model)
         name = f"a{len(base.peft_config)}" if base is not None else adapters.FIRST
         model = adapters.load_adapter(make() if base is None else base, folder / "adapter", name=name)
         _shared[key] = model

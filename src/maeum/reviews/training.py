@@ -76,7 +76,7 @@ def train(
             overwrite=overwrite,
             progress=progress,
         )
-    result = _joined(data, judge, results)
+    result = _joined(data, rows, judge, results)
     if output is not None and is_main_process():
         progress(say("저장", "saving"))
         save_run(result, Path(output), overwrite=overwrite)
@@ -138,7 +138,7 @@ def _of_stage(settings: TrainSettings, stage: str) -> TrainSettings:
     return dataclasses.replace(settings, model_options=common | own, objective=objective)
 
 
-def _joined(data: Dataset, judge: Dataset | None, results: Mapping[str, RunResult]) -> RunResult:
+def _joined(data: Dataset, rows: Dataset, judge: Dataset | None, results: Mapping[str, RunResult]) -> RunResult:
     aspects, sentiment = (results[stage] for stage in STAGES)
     notes = [*aspects.report.notes]
     if missing := len(data) - len(data.labelled()):
@@ -163,6 +163,9 @@ def _joined(data: Dataset, judge: Dataset | None, results: Mapping[str, RunResul
     model = ReviewPredictor(data.task, aspects.analyzer, sentiment.analyzer)
     about = {
         **aspects.analyzer.about,
+        # by these evaluate knows the rows again, which are those of the whole task
+        "train": {**aspects.analyzer.about["train"], "fingerprint": rows.fingerprint},
+        "valid": judge and {"source": judge.source, "rows": len(judge), "fingerprint": judge.fingerprint},
         "stages": {stage: results[stage].analyzer.about for stage in STAGES},
         "notes": notes,
     }
@@ -174,4 +177,7 @@ def _joined(data: Dataset, judge: Dataset | None, results: Mapping[str, RunResul
         report = report.with_extra(review=score_reviews(analyzer, judge.labelled()).to_dict())
     seconds = {f"{stage}/{name}": value for stage in STAGES for name, value in results[stage].seconds.items()}
     history = [{"stage": stage, **row} for stage in STAGES for row in results[stage].history]
-    return RunResult(analyzer, report, aspects.oof, seconds=seconds, history=history)
+    # thresholds are tuned on what the analyzer gives, and the stage's calibration is inside of it
+    proba = aspects.analyzer.calibration.apply(aspects.oof.proba)
+    oof = dataclasses.replace(aspects.oof, task=data.task, proba=proba)
+    return RunResult(analyzer, report, oof, seconds=seconds, history=history)

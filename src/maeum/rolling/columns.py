@@ -57,7 +57,7 @@ def keys_of(opened: Opened, settings: Settings, report: ReadReport, seen: Seen) 
             return None
         fields = _fields(row.value) | dict(example.meta)
         meta = {_DATE: _cell(fields, settings.date_column), _GROUP: _cell(fields, settings.group_column)}
-        return dataclasses.replace(example, meta=meta)
+        return dataclasses.replace(example, meta={**example.meta, **meta})
 
     format = dataclasses.replace(opened.format, parse=tagged)
     for example in examples(dataclasses.replace(opened, format=format), report):
@@ -104,14 +104,22 @@ def check_names(rows: Iterable[Mapping[str, Any]], settings: Settings, source: s
     wanted = {"--date-column": settings.date_column, "--group-column": settings.group_column}
     missing = {flag: name for flag, name in wanted.items() if name is not None}
     names: dict[str, str] = {}
+    asked = 0
     for fields in rows:
+        asked += 1
         for field in fields:
             names.setdefault(plain(str(field)), str(field))
         missing = {flag: name for flag, name in missing.items() if plain(name) not in names}
         if not missing:
             return
-    if not names:
+    if not names and not asked:
         return  # no row at all: reading says so better
+    if not names:
+        flags = ", ".join(missing)
+        raise UsageError(
+            f"{source}: 행에 열이 없어 {flags}을(를) 쓸 수 없습니다. 날짜와 묶음이 든 원본 파일을 INPUT으로 함께 주세요.",
+            f"{source}: its rows have no columns for {flags}; give the file that holds dates and groups as INPUT",
+        )
     for flag, name in missing.items():
         close = difflib.get_close_matches(plain(name), names, n=1, cutoff=0.5)
         hint_ko = f" 혹시 '{names[close[0]]}'인가요?" if close else ""

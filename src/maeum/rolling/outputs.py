@@ -55,6 +55,13 @@ def refuse(output: Path, *, overwrite: bool) -> None:
     Raises:
         UsageError: it exists and may not be replaced.
     """
+    partial = output.with_name(output.name + ".partial")
+    ours = ("predictions.jsonl", "rows-", "done", "old", ".done")
+    if partial.exists() and not (partial.is_dir() and all(p.name.startswith(ours) for p in partial.iterdir())):
+        raise UsageError(
+            f"'{partial}'에 다른 작업의 것이 있습니다. 그 작업을 끝내거나 다른 이름을 쓰세요.",
+            f"'{partial}' belongs to another job; finish that one, or choose another name",
+        )
     if output.is_dir() and not any(output.iterdir()):
         output.rmdir()
     if not output.exists():

@@ -79,7 +79,7 @@ def _cards(result: Result) -> str:
             say(f"{tally.empty:,}개", f"{tally.empty:,}"),
         ),
     ]
-    if result.graded:
+    if result.graded and len(sides(result.task)) == 2:
         low, high = (sum(result.part_count(tally, label, part) for label in range(len(result.task))) for part in (0, 1))
         cards.append(
             (say("긍정 : 부정", "positive : negative"), f"{high:,} : {low:,}", say("속성마다 셈", "by aspect"))

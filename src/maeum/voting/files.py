@@ -17,6 +17,7 @@ from maeum.formats import PredictionRow, Predictions, align, read_predictions
 from maeum.models.base import Labels, Proba
 from maeum.task import Task
 from maeum.thresholds import Thresholds, tune_thresholds
+from maeum.voting.predictor import check_task
 from maeum.voting.rules import Pool, Vote, hard_vote, soft_vote
 from maeum.voting.weighing import (
     Empty,
@@ -72,6 +73,7 @@ def vote_predictions(
         UsageError, DataError, TaskMismatch: contradicting options, files that do not belong together, other labels.
     """
     check_options(len(paths), vote, weights, equal=equal, objective=objective, pool=pool)
+    check_task(task, task)
     files = [read_predictions(path, task) for path in paths]
     ballots = [_ballots(file) for file in files]
     rows, names = _as_rows(files), [str(path) for path in paths]

@@ -39,7 +39,10 @@ class Weights:
     def sentence(self) -> str:
         """How the weights came about."""
         head = {"fitted": ("맞춤", "fitted"), "given": ("직접 정함", "set by hand"), "equal": ("같음", "equal")}
-        joined = say("; 로그 오즈의 평균", "; mean of log-odds") if self.pool == "logit" else ""
+        # the weights are those of the mean of probabilities, whichever of the two is then taken with them
+        joined = (
+            say("; 이 가중치로 로그 오즈의 평균", "; with them the mean of log-odds") if self.pool == "logit" else ""
+        )
         return say("가중치: ", "weights: ") + say(*head[self.how]) + (f", {self.why}" if self.why else "") + joined
 
     def idle(self, names: Sequence[str]) -> list[str]:

@@ -65,7 +65,14 @@ def evaluate(
     scored, analyzer = score(model, data, words, thresholds=rule)
     report = judge(scored)
     reviewed = None
-    if analyzer is not None and analyzer.task.kind == "aspect" and scored.data.task.keys == analyzer.task.keys:
+    if (
+        analyzer is not None
+        and analyzer.task.kind == "aspect"
+        and (
+            (scored.data.task.keys, scored.data.task.sentiment_keys)
+            == (analyzer.task.keys, analyzer.task.sentiment_keys)
+        )
+    ):
         from maeum.reviews import score_reviews
 
         reviewed = score_reviews(analyzer, scored.data)

@@ -80,7 +80,7 @@ def predict(model: str, input: str, output: str, output_format: str | None, **wo
 
     analyzer = load_model(model, task=words["task"])
     output_format = output_format or _format_of(output)
-    evidence = _evidence(analyzer, words["evidence"])
+    evidence = _evidence(analyzer, words["evidence"], output_format)
     reading = {
         name: words[name] for name in ("format", "text_column", "label_column", "target_column", "encoding", "on_error")
     }
@@ -149,7 +149,7 @@ def _sentence(result: Any, output: str, skipped: int, rejects: Path | None) -> s
     return line
 
 
-def _evidence(analyzer: Analyzer, most: int | None) -> Any:
+def _evidence(analyzer: Analyzer, most: int | None, output_format: str) -> Any:
     """What finds the words behind the aspects of rows, or None."""
     from maeum.errors import UsageError
     from maeum.explaining import best_words
@@ -160,6 +160,11 @@ def _evidence(analyzer: Analyzer, most: int | None) -> Any:
         raise UsageError(
             "--evidence는 후기(속성) 모델에만 있습니다. 다른 모델은 'maeum explain'을 쓰세요.",
             "--evidence is for review (aspect) models; for others use 'maeum explain'",
+        )
+    if output_format != "jsonl":
+        raise UsageError(
+            "--evidence는 jsonl로만 씁니다(표에는 칸이 없습니다). -o 결과.jsonl로 하세요.",
+            "--evidence is written as jsonl only, a table has no place for it; use -o out.jsonl",
         )
     return lambda rows: best_words(analyzer, rows, most)
 

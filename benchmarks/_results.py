@@ -24,7 +24,7 @@ def save(name: str, result: dict[str, Any]) -> Path:
     about = {
         "benchmark": name,
         "date": today,
-        "command": " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": " ".join(["python", Path(sys.argv[0]).name, *map(_portable, sys.argv[1:])]),
         "commit": _commit(),
         "cores": os.cpu_count(),
         "machine": platform.machine(),
@@ -32,6 +32,11 @@ def save(name: str, result: dict[str, Any]) -> Path:
     }
     path.write_text(json.dumps(about | result, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     return path
+
+
+def _portable(word: str) -> str:
+    """An argument without the place it has on this machine: of an absolute path the last part."""
+    return Path(word).name if Path(word).is_absolute() else word
 
 
 def _commit() -> str:

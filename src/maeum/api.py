@@ -64,7 +64,8 @@ def evaluate(model: Analyzer | str | Path, data: Rows, *, task: Task | str | Non
     analyzer = _model(model)
     if analyzer is None:
         return judge(score_predictions(str(model), dataset(data, task)))
-    return judge(score_model(analyzer, dataset(data, task, fallback=analyzer.task), name=_name(model)))
+    rows = dataset(data, task, fallback=analyzer.task)
+    return reviews.with_review_scores(judge(score_model(analyzer, rows, name=_name(model))), analyzer, rows)
 
 
 def tune_thresholds(

@@ -761,3 +761,9 @@ def test_thresholds_are_tuned_on_what_the_analyzer_gives_and_known_rows_are_know
     f1 = lambda rule: float((2 * (rule.decide(raw) & oof.y).sum()) / (rule.decide(raw).sum() + oof.y.sum()))  # noqa: E731
     assert f1(analyzer.thresholds) == pytest.approx(f1(again), abs=0.05)
     assert any("trained on these very rows" in note for note in judge(score_model(analyzer, rows)).notes)
+
+
+def test_evaluate_in_python_tells_what_the_command_tells(run):
+    rows = planted(40, seed=9, prefix="n")
+    found = maeum.evaluate(run.analyzer, rows).extra["review"]
+    assert found == reviews.score_reviews(run.analyzer, rows).to_dict()

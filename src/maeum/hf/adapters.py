@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
-import logging
 import math
 import os
 import warnings
@@ -263,23 +262,10 @@ def _check_fit(folder: object, saved: Mapping[str, Any], wanted: Mapping[str, An
 
 
 @contextlib.contextmanager
-def quiet_bitsandbytes() -> Iterator[None]:
-    """bitsandbytes says on standard error, while it is imported, which optional kernels it did not find."""
-    logger = logging.getLogger("bitsandbytes")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
-
-
-@contextlib.contextmanager
 def _peft() -> Iterator[Any]:
     """peft, without what it and the packages it imports say about themselves."""
-    with quiet_bitsandbytes(), warnings.catch_warnings():
+    quiet()
+    with warnings.catch_warnings():
         # peft 0.21 asks transformers 5.23 for a property by its old name
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
-        peft = require("peft")
-        quiet()
-        yield peft
+        yield require("peft")

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from maeum._optional import require
 from maeum.errors import FormatError, UsageError
-from maeum.hf.adapters import LoraSettings, add_lora, load_adapter, merged, quiet_bitsandbytes, save_adapter
+from maeum.hf.adapters import LoraSettings, add_lora, load_adapter, merged, save_adapter
 from maeum.hf.files import one_sentence, quiet, read_json, resolve
 from maeum.hf.identity import base_fingerprint, check_base, find_base, weight_files
 from maeum.hf.loading import load_config
@@ -133,8 +133,8 @@ def check_quantize(quantize: str, device_name: str) -> None:
             "느려도 괜찮으면 device=cpu를 주세요.",
             "4 bits (nf4) need a CUDA GPU and none was found; use quantize=none, or device=cpu if slow is fine",
         )
-    with quiet_bitsandbytes():
-        require("bitsandbytes")
+    quiet()
+    require("bitsandbytes")
 
 
 def parameter_counts(model: Any) -> tuple[int, int]:
@@ -163,7 +163,7 @@ def _load(kind: str, ref: Ref, revision: str | None, quantize: str, dtype: Any, 
     if quantize == "nf4" or device.type != "cpu":
         how["device_map"] = {"": device}
     quiet()
-    with one_sentence(ref), quiet_bitsandbytes():
+    with one_sentence(ref):
         model, info = getattr(transformers, kind).from_pretrained(
             folder,
             config=config,
@@ -210,8 +210,8 @@ def _nf4(ref: Ref, config: Any, dtype: Any) -> Any:
             f"{ref}은(는) 이미 양자화된 모델이라 nf4로 다시 줄일 수 없습니다. 원래 모델을 주세요.",
             f"{ref} is already quantised and cannot be reduced to nf4 again; give the original model",
         )
-    with quiet_bitsandbytes():
-        require("bitsandbytes")
+    quiet()
+    require("bitsandbytes")
     return require("transformers").BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",

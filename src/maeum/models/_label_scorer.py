@@ -14,6 +14,8 @@ import torch  # noqa: TID253 - this module is only imported once a language mode
 from numpy.typing import NDArray
 from torch import Tensor  # noqa: TID253
 
+from maeum.models.prompt_tokens import shared_prefix
+
 Floats = NDArray[np.float64]
 Ids = tuple[int, ...]
 Side = Literal["left", "right"]
@@ -22,16 +24,6 @@ MIN_PREFIX = 4
 """A shared beginning shorter than this is not worth a pass of its own."""
 BUSY = 8
 """A batch of one part in so many of the token budget keeps the machine busy already."""
-
-
-def shared_length(prompts: Sequence[Ids]) -> int:
-    """How many leading ids all prompts have in common."""
-    # what the smallest and the largest share, all between them share too
-    low, high = min(prompts), max(prompts)
-    same = 0
-    while same < min(len(low), len(high)) and low[same] == high[same]:
-        same += 1
-    return same
 
 
 @dataclass(frozen=True)
@@ -152,7 +144,7 @@ class Scorer:
         """Length of the beginning that is run once; every prompt keeps at least one token of its own."""
         if len(prompts) < 2 or prefix == 0:
             return 0
-        shared = min(shared_length(prompts) if prefix < 0 else prefix, min(map(len, prompts)) - 1)
+        shared = min(shared_prefix(prompts) if prefix < 0 else prefix, min(map(len, prompts)) - 1)
         return shared if shared >= MIN_PREFIX else 0
 
     def _batch(self, batch: list[Ids], shared: int, cache: Any) -> Floats | None:

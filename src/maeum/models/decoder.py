@@ -7,24 +7,18 @@ alone, or asked as it is, with or without examples in the prompt.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from maeum._files import pretty_json, read_json, write_text
 from maeum._lang import say
-from maeum._optional import require_installed
 from maeum._progress import Line
 from maeum.data import Input
-from maeum.errors import NotFitted
 from maeum.hf import training
-from maeum.hf.training import Log
-from maeum.models import prompting
 from maeum.models.answers import Pair, pairs
 from maeum.models.base import Labels, Proba, check_inputs
 from maeum.models.decoder_config import DecoderConfig
@@ -33,7 +27,8 @@ from maeum.models.few_shot import Pool, Shot
 from maeum.models.label_lists import list_probabilities
 from maeum.models.label_scoring import calibrated, label_logprobs, proba_from
 from maeum.models.prompt_tokens import Prompt
-from maeum.models.prompting import CPU_TOKENS, GPU_TOKENS, Prompting, Weights
+from maeum.models.prompted import PromptedClassifier, not_fitted, token_budget
+from maeum.models.prompting import Weights
 from maeum.task import Task
 
 if TYPE_CHECKING:
@@ -47,42 +42,17 @@ CONTENT_FREE = ("N/A", "[MASK]", "…")
 """Texts without content, for contextual calibration: Zhao et al. (2021) average over such strings."""
 
 
-class DecoderClassifier:
-    """A language model asked for label words.
-
-    Args:
-        seed: fixes the adapters' first weights, the order of rows and dropout; on a CPU with the same number of
-            threads the same seed gives the same model.
-    """
+class DecoderClassifier(PromptedClassifier[DecoderConfig]):
+    """A language model asked for label words; with ``learn=none`` as it is, with or without examples."""
 
     kind = "decoder"
-    kept_on_disk = True
-    """Finished folds are read back from disk, where they share their base, and not kept beside the next."""
+    settings = DecoderConfig
 
     def __init__(self, task: Task, config: DecoderConfig, *, seed: int = 42) -> None:
-        for module in ("torch", "transformers", *(("peft",) if config.learn == "lora" else ())):
-            require_installed(module)
-        self.task = task
-        self.config = config
-        self.seed = seed
-        self.history: Log = []
-        """What the training loop logged."""
-        self.prompting = Prompting.of(task, config)
+        super().__init__(task, config, seed=seed)
         self._pool: Pool | None = None
         self._content_free: Floats | None = None
         self._weights: Weights | None = None
-
-    @classmethod
-    def of(cls, base: str, task: Task, *, seed: int, options: Mapping[str, Any]) -> Self:
-        """An untrained model from ``decoder:BASE`` and options by name."""
-        config = DecoderConfig.of(base, options)
-        training.check(config)
-        prompting.check_quantize(config)
-        return cls(task, prompting.settled(config), seed=seed)
-
-    def fit(self, inputs: Sequence[Input], y: Labels) -> Self:
-        """Train adapters on inputs and labels (n, k); with ``learn=none`` only remember the examples to show."""
-        return self.fit_watched(inputs, y)
 
     def fit_watched(
         self,
@@ -98,24 +68,16 @@ class DecoderClassifier:
         check_inputs(inputs)
         config = self.config
         if held is not None:
-            self.prompting.encode(
-                held[0][:1] if config.form == "list" else held[0]
-            )  # bad rows are refused now, not later
-        if config.learn == "none":
+            self._check(held[0])
+        if config.adapted:
+            self._train(self._pairs(inputs, y, progress), held, work, name, progress)
+        else:
             if config.shots:
-                labels = [tuple(np.flatnonzero(row).tolist()) for row in y]
-                keys = self.task.keys
-                self._pool = Pool(
-                    tuple(
-                        Shot(item, tuple(keys[column] for column in found))
-                        for item, found in zip(inputs, labels, strict=True)
-                    )
-                )
-            self.prompting.encode(inputs[:1] if config.shots else inputs, progress=progress)
+                shots = zip(inputs, y, strict=True)
+                self._pool = Pool(tuple(Shot(item, self.task.decode(row)) for item, row in shots))
+            self._check(inputs, progress)
             self._weights = Weights(self.prompting.load_base())
             progress(self.prompting.describe(self._weights.model))
-        else:
-            self._train(self._pairs(inputs, y, progress), held, work, name, progress)
         if config.contextual_calibration:
             self._content_free = self._ask_content_free()
         self._warn_if_silent(inputs, progress)
@@ -125,7 +87,7 @@ class DecoderClassifier:
         """Probabilities (n, k); for what they are, see ``DecoderConfig.scores`` and ``form``."""
         check_inputs(inputs)
         if self._weights is None:
-            raise NotFitted("학습하지 않은 모델입니다.", "this model is not trained yet; call fit first")
+            raise not_fitted()
         if not inputs:
             return np.zeros((0, len(self.task)), np.float32)
         return self._probabilities(self._logprobs(inputs))
@@ -133,33 +95,26 @@ class DecoderClassifier:
     def save(self, folder: Path) -> None:
         """Adapters, prompt, words and examples; the base is named, not copied (unless ``merge``)."""
         if self._weights is None:
-            raise NotFitted("학습하지 않은 모델입니다.", "this model is not trained yet; call fit first")
-        about = {
-            "seed": self.seed,
-            "config": dataclasses.asdict(self.config),
-            "content_free": None if self._content_free is None else self._content_free.tolist(),
-        } | self.prompting.to_dict()
+            raise not_fitted()
         self._weights.save(self.prompting, folder)
         if self._pool is not None:
             self._pool.save(folder / "examples.jsonl")
-        write_text(folder / "decoder.json", pretty_json(about))
-        write_text(folder / "history.json", pretty_json({"log": self.history}))
+        self._write(folder, content_free=None if self._content_free is None else self._content_free.tolist())
 
     @classmethod
     def load(cls, folder: Path, task: Task) -> Self:
         """Read what ``save`` wrote; the base is looked for where it was, and must be the one trained on."""
-        about = read_json(folder / "decoder.json")
-        options = dict(about["config"])
-        self = cls.__new__(cls)
-        self.task, self.seed = task, int(about["seed"])
-        self.config = prompting.opened(DecoderConfig.of(options.pop("base"), options))
-        self.history = read_json(folder / "history.json")["log"]
-        self.prompting = Prompting.saved(task, self.config, about, folder)
+        self, about = cls._read(folder, task)
         self._pool = Pool.load(folder / "examples.jsonl") if (folder / "examples.jsonl").exists() else None
         content_free = about["content_free"]
         self._content_free = None if content_free is None else np.asarray(content_free, np.float64)
         self._weights = Weights.load(self.prompting, folder)
         return self
+
+    def _check(self, inputs: Sequence[Input], progress: Line = lambda _: None) -> None:
+        """Make the prompts that these rows will get: what cannot be asked is refused before any base is loaded."""
+        label = next(iter(self.prompting.words.values())) if self.config.form == "yesno" else None
+        self.prompting.encode(inputs, label=label, progress=progress)
 
     def _pairs(self, inputs: Sequence[Input], y: Labels, progress: Line) -> list[Pair]:
         asking, config = self.prompting, self.config
@@ -204,7 +159,7 @@ class DecoderClassifier:
             collate=functools.partial(collate_pairs, pad_id=asking.pad_id, width=width),
             loss=answer_loss,
             groups=model.parameter_groups(
-                learning_rate=config.learning_rate or prompting.default_learning_rate(),
+                learning_rate=self._learning_rate,
                 head_learning_rate=None,
                 weight_decay=config.weight_decay,
             ),
@@ -212,10 +167,7 @@ class DecoderClassifier:
             per_token=True,
             name=name,
         )
-        loop = dataclasses.replace(
-            config, metric=config.metric or prompting.quick_metric(self.task), optimizer=prompting.optimizer(config)
-        )
-        self.history = training.run(job, loop, seed=self.seed, work=work, progress=progress)
+        self._run(job, work=work, progress=progress)
 
     def _logprobs(self, inputs: Sequence[Input]) -> Floats:
         """(n, c) log-probability of each word for ``form=label``, (n, k, 2) of yes and no, (n, k) for lists."""
@@ -261,7 +213,7 @@ class DecoderClassifier:
     def _score_ids(self, prompts: Sequence[tuple[int, ...]], answers: Sequence[tuple[int, ...]]) -> Floats:
         assert self._weights is not None
         model = self._weights.ready()
-        budget = CPU_TOKENS if next(model.parameters()).device.type == "cpu" else GPU_TOKENS
+        budget = token_budget(next(model.parameters()).device.type)
         return label_logprobs(model, prompts, answers, pad_id=self.prompting.pad_id, token_budget=budget)
 
     def _probabilities(self, logp: Floats) -> Proba:

@@ -6,27 +6,23 @@ Adapters and head are trained together.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from maeum._files import pretty_json, read_json, write_text
-from maeum._optional import require_installed
 from maeum._progress import Line
 from maeum.data import Input
-from maeum.errors import FormatError, NotFitted
+from maeum.errors import FormatError
 from maeum.hf import adapters, training
-from maeum.hf.training import Log
-from maeum.models import prompting
 from maeum.models.base import Labels, Proba, check_inputs
 from maeum.models.decoder_config import DecoderClsConfig
 from maeum.models.encoder import by_token_budget, probabilities, quick_metrics
-from maeum.models.prompting import CPU_TOKENS, GPU_TOKENS, Prompting, Weights
+from maeum.models.prompted import PromptedClassifier, not_fitted, token_budget
+from maeum.models.prompting import Weights
 from maeum.task import Task
 
 if TYPE_CHECKING:
@@ -35,40 +31,16 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 
 
-class DecoderClsClassifier:
-    """A language model with a linear head on its last token.
-
-    Args:
-        seed: fixes the new weights, the order of rows and dropout.
-    """
+class DecoderClsClassifier(PromptedClassifier[DecoderClsConfig]):
+    """A language model with a linear head on its last token."""
 
     kind = "decoder-cls"
-    kept_on_disk = True
-    """As in ``DecoderClassifier``."""
+    settings = DecoderClsConfig
 
     def __init__(self, task: Task, config: DecoderClsConfig, *, seed: int = 42) -> None:
-        for module in ("torch", "transformers", "peft"):
-            require_installed(module)
-        self.task = task
-        self.config = config
-        self.seed = seed
-        self.history: Log = []
-        """What the training loop logged."""
-        self.prompting = Prompting.of(task, config)
+        super().__init__(task, config, seed=seed)
         self._model: LastTokenModel | None = None
         self._adapters = adapters.FIRST
-
-    @classmethod
-    def of(cls, base: str, task: Task, *, seed: int, options: Mapping[str, Any]) -> Self:
-        """An untrained model from ``decoder-cls:BASE`` and options by name."""
-        config = DecoderClsConfig.of(base, options)
-        training.check(config)
-        prompting.check_quantize(config)
-        return cls(task, prompting.settled(config), seed=seed)
-
-    def fit(self, inputs: Sequence[Input], y: Labels) -> Self:
-        """Train adapters and head on inputs and labels (n, k)."""
-        return self.fit_watched(inputs, y)
 
     def fit_watched(
         self,
@@ -104,17 +76,14 @@ class DecoderClsClassifier:
             collate=functools.partial(collate_rows, pad_id=asking.pad_id),
             loss=lambda outputs, labels: loss(outputs["logits"], labels),
             groups=model.parameter_groups(
-                learning_rate=config.learning_rate or prompting.default_learning_rate(),
+                learning_rate=self._learning_rate,
                 head_learning_rate=config.head_learning_rate,
                 weight_decay=config.weight_decay,
             ),
             evaluate=None if held is None else functools.partial(self._judge, *held, loss),
             name=name,
         )
-        loop = dataclasses.replace(
-            config, metric=config.metric or prompting.quick_metric(self.task), optimizer=prompting.optimizer(config)
-        )
-        self.history = training.run(job, loop, seed=self.seed, work=work, progress=progress)
+        self._run(job, work=work, progress=progress)
         return self
 
     def predict_proba(self, inputs: Sequence[Input]) -> Proba:
@@ -125,17 +94,15 @@ class DecoderClsClassifier:
     def save(self, folder: Path) -> None:
         """Adapters, head and prompt; the base is named, not copied (unless ``merge``)."""
         if self._model is None:
-            raise NotFitted("학습하지 않은 모델입니다.", "this model is not trained yet; call fit first")
+            raise not_fitted()
         from safetensors.torch import save_file
 
-        about = {"seed": self.seed, "config": dataclasses.asdict(self.config)} | self.prompting.to_dict()
         weights = Weights(self._model.backbone, self._adapters)
         weights.save(self.prompting, folder)
         self._model.backbone = weights.model
         head = {name: value.contiguous().cpu() for name, value in self._model.head.state_dict().items()}
         save_file(head, folder / "head.safetensors")
-        write_text(folder / "decoder.json", pretty_json(about))
-        write_text(folder / "history.json", pretty_json({"log": self.history}))
+        self._write(folder)
 
     @classmethod
     def load(cls, folder: Path, task: Task) -> Self:
@@ -144,13 +111,7 @@ class DecoderClsClassifier:
 
         from maeum.models._prompted_nets import LastTokenModel
 
-        about = read_json(folder / "decoder.json")
-        options = dict(about["config"])
-        self = cls.__new__(cls)
-        self.task, self.seed = task, int(about["seed"])
-        self.config = prompting.opened(DecoderClsConfig.of(options.pop("base"), options))
-        self.history = read_json(folder / "history.json")["log"]
-        self.prompting = Prompting.saved(task, self.config, about, folder)
+        self, _ = cls._read(folder, task)
         weights = Weights.load(self.prompting, folder, head=False)
         model, self._adapters = LastTokenModel(weights.model, len(task), self.config.dropout), weights.name
         try:
@@ -171,11 +132,11 @@ class DecoderClsClassifier:
         from maeum.models._prompted_nets import pad_left
 
         if self._model is None:
-            raise NotFitted("학습하지 않은 모델입니다.", "this model is not trained yet; call fit first")
+            raise not_fitted()
         Weights(self._model.backbone, self._adapters).ready()
         model, prompts = self._model.eval(), self.prompting.encode(inputs)
         device = model.head.weight.device
-        budget = CPU_TOKENS if device.type == "cpu" else GPU_TOKENS
+        budget = token_budget(device.type)
         out = np.zeros((len(prompts), len(self.task)), np.float32)
         with torch.inference_mode():
             for batch in by_token_budget([len(prompt.ids) for prompt in prompts], budget):

@@ -102,6 +102,11 @@ class PromptedConfig(LoopConfig):
         return cls(base=base, **options)
 
     @property
+    def adapted(self) -> bool:
+        """Whether adapters are learnt."""
+        return True
+
+    @property
     def lora(self) -> LoraSettings:
         """The adapters' settings."""
         from maeum.hf.causal import LoraSettings
@@ -163,6 +168,11 @@ class DecoderConfig(PromptedConfig):
             raise UsageError(
                 "contextual_calibration은 scores=labels에서만 됩니다.", "contextual_calibration needs scores=labels"
             )
+
+    @property
+    def adapted(self) -> bool:
+        """Whether adapters are learnt."""
+        return self.learn == "lora"
 
     def scores_for(self, kind: Kind) -> Literal["vocab", "labels"]:
         """``scores`` with its default filled in."""

@@ -216,7 +216,7 @@ class EncoderClassifier:
             evaluate=watch,
             name=name,
         )
-        loop = dataclasses.replace(config, metric=config.metric or self._default_metric())
+        loop = dataclasses.replace(config, metric=config.metric or watched_metric(self.task))
         self.history = training.run(job, loop, seed=self.seed, work=work, progress=progress)
         return self
 
@@ -278,9 +278,6 @@ class EncoderClassifier:
         if self.config.aggregate != "auto":
             return self.config.aggregate
         return "mean" if self.task.kind == "multiclass" else "max"
-
-    def _default_metric(self) -> str:
-        return "accuracy" if self.task.kind == "multiclass" else "macro-f1"
 
     def _build(self) -> LabelModel:
         from maeum.models._label_model import LabelModel
@@ -354,6 +351,11 @@ def probabilities(logits: Floats, kind: Kind) -> Proba:
 def default_learning_rate(width: int) -> float:
     """Small encoders need larger steps: 7e-5 up to 512 wide, 3e-5 above."""
     return 7e-5 if width <= 512 else 3e-5
+
+
+def watched_metric(task: Task) -> str:
+    """What ``patience`` watches unless told."""
+    return "accuracy" if task.kind == "multiclass" else "macro-f1"
 
 
 def quick_metrics(task: Task, y: Labels, proba: Proba) -> dict[str, float]:

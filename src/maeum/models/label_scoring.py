@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from maeum._progress import Step
 from maeum.errors import UsageError
+from maeum.models.prompt_tokens import shared_prefix
 
 Floats = NDArray[np.float64]
 Ids = tuple[int, ...]
@@ -153,8 +154,6 @@ def _logsumexp(scores: Floats) -> Floats:
 
 
 def _check(prompts: Sequence[Ids], answers: Sequence[Ids], prefix: int) -> None:
-    from maeum.models._label_scorer import shared_length
-
     for ko, en, rows in (("프롬프트", "prompt", prompts), ("답", "answer", answers)):
         for number, ids in enumerate(rows):
             if not ids:
@@ -162,7 +161,7 @@ def _check(prompts: Sequence[Ids], answers: Sequence[Ids], prefix: int) -> None:
                     f"{number}번째 {ko}에 토큰이 없습니다. 하나 이상이어야 합니다.",
                     f"{en} {number} (from 0) holds no tokens; it needs at least one",
                 )
-    if prefix > 0 and prompts and prefix > (shared := shared_length(prompts)):
+    if prefix > 0 and prompts and prefix > (shared := shared_prefix(prompts)):
         raise UsageError(
             f"프롬프트들이 공유하는 앞부분은 {shared}개 토큰인데 prefix={prefix}입니다. -1로 두면 스스로 찾습니다.",
             f"the prompts share their first {shared} tokens, but prefix={prefix}; -1 finds it by itself",

@@ -30,6 +30,8 @@ from maeum.task import Task
 CPU_TOKENS, GPU_TOKENS = 4096, 16384
 """Tokens of a prediction batch, padding included."""
 ConfigT = TypeVar("ConfigT", bound=PromptedConfig)
+LEARNING_RATE = 2e-4
+"""Adapters take larger steps than whole models; as seed 000 and the QLoRA paper do for most sizes."""
 NONE = ""
 """Key of the word for "no label" among those of the labels."""
 
@@ -281,16 +283,6 @@ def optimizer(config: PromptedConfig) -> Optimizer:
     )
 
 
-def default_learning_rate() -> float:
-    """Adapters take larger steps than whole models: 2e-4, as seed 000 and the QLoRA paper do for most sizes."""
-    return 2e-4
-
-
-def quick_metric(task: Task) -> str:
-    """What ``patience`` watches unless told."""
-    return "accuracy" if task.kind == "multiclass" else "macro-f1"
-
-
 @dataclass
 class Weights:
     """A language model and which of the adapters on it are meant; saved models of one base share it."""
@@ -323,7 +315,7 @@ class Weights:
         make = asking.load_base if head else asking.load_decoder
         if asking.config.merge:
             return cls(make())
-        bare = getattr(asking.config, "learn", "lora") == "none"
+        bare = not asking.config.adapted
         key = canonical_json([dict(asking.base), asking.source, str(asking.how()), head, bare])
         base = _shared.get(key)
         if bare:

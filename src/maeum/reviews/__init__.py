@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from maeum.reviews.predictor import ReviewPredictor
-from maeum.reviews.scoring import ReviewScores, score_reviews
+from maeum.reviews.scoring import ReviewScores, score_reviews, with_review_scores
 from maeum.reviews.stages import aspect_rows, aspect_task, joint_rows, joint_task, sentiment_rows, sentiment_task
 from maeum.reviews.training import train
 
@@ -26,4 +26,5 @@ __all__ = [
     "sentiment_rows",
     "sentiment_task",
     "train",
+    "with_review_scores",
 ]

@@ -20,6 +20,7 @@ from maeum.analyzer import Analyzer
 from maeum.data import Dataset
 from maeum.errors import UsageError
 from maeum.metrics import counts
+from maeum.report import Report
 from maeum.reviews.predictor import ReviewPredictor
 from maeum.reviews.stages import grades
 from maeum.task import Task
@@ -117,6 +118,14 @@ def score_reviews(analyzer: Analyzer, data: Dataset) -> ReviewScores:
         for number, row in enumerate(graded)
     ]
     return score_pairs(data.task, given, found, graded)
+
+
+def with_review_scores(report: Report, analyzer: Analyzer, data: Dataset) -> Report:
+    """The report with the scores of grades and of pairs; of other models, or rows of another task, as it is."""
+    same = (data.task.keys, data.task.sentiment_keys) == (analyzer.task.keys, analyzer.task.sentiment_keys)
+    if not isinstance(analyzer.predictor, ReviewPredictor) or not same:
+        return report
+    return report.with_extra(review=score_reviews(analyzer, data).to_dict())
 
 
 def score_pairs(

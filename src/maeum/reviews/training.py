@@ -23,7 +23,7 @@ from maeum.data import Dataset
 from maeum.errors import TaskMismatch, UsageError
 from maeum.experiment import MIN_TRAIN_ROWS, RunResult, TrainSettings, fit, new_model, save_run
 from maeum.reviews.predictor import ReviewPredictor
-from maeum.reviews.scoring import score_reviews
+from maeum.reviews.scoring import with_review_scores
 from maeum.reviews.stages import aspect_rows, disputed, sentiment_rows
 from maeum.splits import duplicate_groups, holdout
 from maeum.text import TextPrep
@@ -174,7 +174,7 @@ def _joined(data: Dataset, rows: Dataset, judge: Dataset | None, results: Mappin
         sentiment=dict(sentiment.report.metrics)
     )
     if judge is not None:
-        report = report.with_extra(review=score_reviews(analyzer, judge.labelled()).to_dict())
+        report = with_review_scores(report, analyzer, judge.labelled())
     seconds = {f"{stage}/{name}": value for stage in STAGES for name, value in results[stage].seconds.items()}
     history = [{"stage": stage, **row} for stage in STAGES for row in results[stage].history]
     # thresholds are tuned on what the analyzer gives, and the stage's calibration is inside of it

@@ -64,19 +64,10 @@ def evaluate(
     rule = thresholds_file(words.pop("thresholds_path"))
     scored, analyzer = score(model, data, words, thresholds=rule)
     report = judge(scored)
-    reviewed = None
-    if (
-        analyzer is not None
-        and analyzer.task.kind == "aspect"
-        and (
-            (scored.data.task.keys, scored.data.task.sentiment_keys)
-            == (analyzer.task.keys, analyzer.task.sentiment_keys)
-        )
-    ):
-        from maeum.reviews import score_reviews
+    if analyzer is not None and analyzer.task.kind == "aspect":
+        from maeum.reviews import with_review_scores
 
-        reviewed = score_reviews(analyzer, scored.data)
-        report = report.with_extra(review=reviewed.to_dict())
+        report = with_review_scores(report, analyzer, scored.data)
     stressed = hard = None
     if stress:
         from maeum.errors import UsageError
@@ -101,8 +92,10 @@ def evaluate(
         emit(report.to_dict())
         return
     click.echo(report.summary())
-    if reviewed is not None:
-        click.echo("\n" + reviewed.summary())
+    if "review" in report.extra:
+        from maeum.reviews import ReviewScores
+
+        click.echo("\n" + ReviewScores.from_dict(scored.data.task, report.extra["review"]).summary())
     if "taxonomy" in report.extra:
         click.echo("\n" + _taxonomy(report))
     if stressed is not None:

@@ -96,7 +96,8 @@ def test_every_table_adds_up_to_the_predictions(tmp_path, rows, top):
     named = sorted(sizes, key=lambda g: (-sizes[g], g))[:top]
 
     def group(g: str | None) -> tuple[str, str]:
-        return ("", "ungrouped") if g is None else (g, "group") if g in named else ("", "other")
+        # no spreadsheet is to compute a name
+        return ("", "ungrouped") if g is None else (g.replace("=", "'="), "group") if g in named else ("", "other")
 
     pairs = [(item, d, g) for found, d, g in rows for item in found.items()]
     assert sums(table(out / "aspects.csv"), "aspect", "grade") == Counter(item for item, _, _ in pairs)
@@ -145,6 +146,16 @@ def test_every_sentence_is_a_raw_text_of_its_cell(many, tmp_path):
     assert "<가격>" not in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert not re.search(r"(src|href)=\"(?!#)", page)
+
+
+def test_a_long_text_is_cut_on_the_page_and_whole_beside_it(tmp_path):
+    row = prediction(1, {"배송": "1"}) | {"text": "가나다 " * 500}
+    out = roll(stored([row], tmp_path / "p.jsonl"), tmp_path, task=REVIEW)
+    lines = (out / "examples.jsonl").read_text(encoding="utf-8").splitlines()
+    assert {json.loads(line)["text"] for line in lines} == {row["text"]}
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert row["text"][:600] + "…" in page
+    assert row["text"][:601] not in page
 
 
 def test_each_button_of_the_page_opens_sentences(many, tmp_path):
@@ -333,9 +344,8 @@ def test_only_its_own_folder_is_replaced(many, tmp_path):
     assert (tmp_path / "out" / "mine.txt").exists()
 
 
-def test_a_killed_run_goes_on(analyzer, reviews, tmp_path, monkeypatch):
-    trained = tmp_path / "model"
-    maeum.train("sample:nikl-ea", valid=0.2, output=trained)
+def test_a_killed_run_goes_on(sample_model, reviews, tmp_path, monkeypatch):
+    trained = sample_model("nikl-ea")
     import maeum.rolling.running as running
 
     def killed(*words: Any) -> None:

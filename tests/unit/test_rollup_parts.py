@@ -5,9 +5,12 @@ from __future__ import annotations
 import datetime
 import math
 import random
+from collections import Counter
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from maeum.errors import DataError, UsageError
 from maeum.rolling import Settings
@@ -15,6 +18,7 @@ from maeum.rolling.counting import Counts, Slice, Slicer, sides, wilson
 from maeum.rolling.examples import Sampler, text_key
 from maeum.rolling.index import RowIndex
 from maeum.rolling.periods import parse_day, period_of, place_of, short_year
+from maeum.rolling.tables import safe_cell
 from maeum.rolling.words import Vocabulary, WordCounts, log_odds, words
 from maeum.task import Label, Task
 
@@ -141,6 +145,38 @@ def test_the_vocabulary_is_bounded_and_keeps_what_is_frequent():
         vocabulary.add([f"희귀{n}", "흔한", f"반반{n % 2}"])
     assert vocabulary.top(1, 5)[:3] == ["흔한", "반반0", "반반1"]
     assert vocabulary.floor > 0
+
+
+@given(st.lists(st.lists(st.sampled_from("가나다라마바사아자차"), unique=True), max_size=60), st.integers(2, 6))
+def test_no_word_is_counted_too_low_by_more_than_was_taken_away(texts, most):
+    vocabulary, true = Vocabulary(most), Counter(word for text in texts for word in text)
+    for text in texts:
+        vocabulary.add(text)
+        assert len(vocabulary._counts) <= most
+    assert vocabulary.floor <= 2 * sum(true.values()) / most
+    for word, count in true.items():
+        assert count - vocabulary.floor <= vocabulary._counts[word] <= count
+    listed = vocabulary.top(1, 3)
+    assert all(true[word] <= vocabulary.unlisted for word in true.keys() - set(listed))
+
+
+def test_the_words_that_are_left_out_are_rarer_than_is_said():
+    vocabulary = Vocabulary()
+    for n in range(300):
+        vocabulary.add([f"낱말{n}"] * (300 - n))
+    # so many cells leave room for 200 words
+    assert len(vocabulary.top(10**9, 5)) == 200
+    assert vocabulary.unlisted == 100
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+82 상점", "-할인", "@몰", "\t=1", "＝1+1", "-2+3", "+"])
+def test_a_text_that_would_be_computed_is_guarded(cell):
+    assert safe_cell(cell) == f"'{cell}"
+
+
+@pytest.mark.parametrize("cell", ["배송", "", "-2", "+1.5", -2, -0.5, None, "a=b", "'=1"])
+def test_numbers_and_plain_texts_are_left_alone(cell):
+    assert safe_cell(cell) is cell
 
 
 def test_a_planted_word_is_told_and_the_prior_holds_back_rare_ones():

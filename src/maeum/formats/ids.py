@@ -7,7 +7,7 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-_RECENT = 500_000
+_RECENT = 1 << 16
 _MADE_UP = re.compile(r"row-(\d{6,})")
 
 
@@ -58,5 +58,5 @@ class SeenIds:
         self._lines[hash(name)] = line
         if len(self._lines) >= self.recent:
             keys = np.fromiter(self._lines, dtype=np.int64, count=len(self._lines))
-            self._older = np.sort(np.concatenate([self._older, keys]))
+            self._older = np.sort(np.concatenate([self._older, np.sort(keys)]), kind="stable")  # merges two sorted runs
             self._lines.clear()

@@ -9,7 +9,7 @@ from maeum.rolling.counting import ALL, Counts, Slice, Slicer, sides
 from maeum.rolling.examples import Picked, Sampler, text_key
 from maeum.rolling.index import RowIndex
 from maeum.rolling.periods import day_name, period_of
-from maeum.rolling.rollup import Cell, Sentence
+from maeum.rolling.rollup import LONGEST, Cell, Sentence
 from maeum.rolling.settings import Settings
 from maeum.rolling.stored import Predicted, Stored
 from maeum.rolling.words import Telling, Vocabulary, WordCounts, words
@@ -31,6 +31,8 @@ class Gathered:
     words: Words
     sentences: Mapping[Cell, list[Sentence]]
     vocabulary: int
+    unlisted: int
+    """A word outside the vocabulary is in at most this many texts."""
 
 
 def gather(
@@ -58,7 +60,7 @@ def gather(
     if found:
         for row in rows("sentences"):
             job.show_words(row)
-    return Gathered(job.counts, found, job.sentences(), len(listed.vocabulary))
+    return Gathered(job.counts, found, job.sentences(), len(listed.vocabulary), job.vocabulary.unlisted)
 
 
 class _Job:
@@ -153,9 +155,10 @@ class _Job:
     def _row(self, place: int) -> tuple[str, str, str, str]:
         name, text = self.stored.at(place)
         day, group = (None, None) if self.index is None else self.index.find(name)
-        return name, text, day_name(day), group or ""
+        shown = text if len(text) <= LONGEST else text[:LONGEST] + "…"
+        return name, shown, day_name(day), group or ""
 
 
 def _sentence(item: Picked, row: tuple[str, str, str, str]) -> Sentence:
     name, text, day, group = row
-    return Sentence(name, text, item.score, item.why, day, group)
+    return Sentence(item.place, name, text, item.score, item.why, day, group)

@@ -14,13 +14,17 @@ from maeum.formats import ReadReport
 from maeum.rolling.counting import ALL
 from maeum.rolling.page import page
 from maeum.rolling.rollup import Result, notes
+from maeum.rolling.stored import Stored
 from maeum.rolling.tables import write_tables
 
 
-def write(result: Result, about: Mapping[str, Any], report: ReadReport, output: Path, partial: Path) -> None:
+def write(
+    result: Result, stored: Stored, about: Mapping[str, Any], report: ReadReport, output: Path, partial: Path
+) -> None:
     """Write everything beside the folder, put it in place, and drop what only a killed run would need.
 
     Args:
+        stored: the predictions, to quote whole texts from.
         about: what the model and the input are.
         report: what reading the input came to.
         partial: the folder of work in progress.
@@ -28,7 +32,7 @@ def write(result: Result, about: Mapping[str, Any], report: ReadReport, output: 
     done = partial / "done"
     shutil.rmtree(done, ignore_errors=True)
     with atomic_folder(done) as folder:
-        write_tables(result, folder)
+        write_tables(result, folder, lambda place: stored.at(place)[1])
         write_text(folder / "report.html", page(result))
         summary = {
             "maeum": __version__,
@@ -56,7 +60,7 @@ def refuse(output: Path, *, overwrite: bool) -> None:
         UsageError: it exists and may not be replaced.
     """
     partial = output.with_name(output.name + ".partial")
-    ours = ("predictions.jsonl", "rows-", "done", "old", ".done")
+    ours = ("predictions.jsonl", "rows-", "table-", "done", "old", ".done")
     if partial.exists() and not (partial.is_dir() and all(p.name.startswith(ours) for p in partial.iterdir())):
         raise UsageError(
             f"'{partial}'에 다른 작업의 것이 있습니다. 그 작업을 끝내거나 다른 이름을 쓰세요.",
@@ -91,6 +95,7 @@ def _counts(result: Result) -> dict[str, Any]:
         "groups": facts.groups if result.settings.group_column is not None else None,
         "unmatched": facts.unmatched,
         "vocabulary": facts.vocabulary,
+        "unlisted_words_in_at_most": facts.unlisted,
         "sentences": sum(map(len, result.sentences.values())),
     }
 

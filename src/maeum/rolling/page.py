@@ -81,9 +81,10 @@ def _cards(result: Result) -> str:
     ]
     if result.graded and len(sides(result.task)) == 2:
         low, high = (sum(result.part_count(tally, label, part) for label in range(len(result.task))) for part in (0, 1))
-        cards.append(
-            (say("긍정 : 부정", "positive : negative"), f"{high:,} : {low:,}", say("속성마다 셈", "by aspect"))
-        )
+        # shares, as counts of many reviews do not fit in a card
+        both = max(high + low, 1)
+        name = say("속성마다 긍정 : 부정", "positive : negative by aspect")
+        cards.append((name, f"{high / both:.0%} : {low / both:.0%}", f"{high:,} : {low:,}"))
     if result.settings.date_column is not None:
         cards.append((say("날짜 없음", "no date"), f"{facts.undated:,}", ""))
     if result.settings.group_column is not None:
@@ -136,7 +137,8 @@ def _grade(result: Result, texts: Sentences, label: int, grade: int, count: int,
         return "<td>–</td>"
     name = f"{result.label_name(label)} · {result.grade_name(grade)} ({count:,})"
     opens = texts.button(f"{count:,}", [Cell(ALL, label, grade)], name)
-    return f"<td>{opens}<small>{count / of:.0%}</small></td>"
+    share = "&lt;1%" if count < 0.005 * of else f"{count / of:.0%}"
+    return f"<td>{opens}<small>{share}</small></td>"
 
 
 def _key(result: Result) -> str:

@@ -6,7 +6,7 @@ from maeum._lang import say
 from maeum._svg import escape
 from maeum.rolling.counting import ALL
 from maeum.rolling.rollup import Cell, Result
-from maeum.rolling.sheet import Sentences, cut, where
+from maeum.rolling.sheet import Sentences, where
 
 CARDS = 24
 """Labels with words and sentences, the most frequent ones."""
@@ -50,8 +50,7 @@ def sentences(result: Result) -> str:
                 continue
             count = int(result.counts[ALL].cells[label, grade])
             items = "".join(
-                f"<li>{escape(cut(item.text))}<small>{escape(where(item))} · {item.score:.2f}</small></li>"
-                for item in found
+                f"<li>{escape(item.text)}<small>{escape(where(item))} · {item.score:.2f}</small></li>" for item in found
             )
             name = result.grade_name(grade) or say("문장", "sentences")
             folds.append(f"<details><summary>{escape(name)} ({count:,})</summary><ul>{items}</ul></details>")
@@ -79,8 +78,10 @@ def how(result: Result) -> str:
         (
             say("낱말", "words"),
             say(
-                f"조사를 규칙으로 뗀 어절과 그 첫 두 글자 {facts.vocabulary:,}가지를 글마다 한 번씩 셌습니다. Monroe, Colaresi & Quinn(2008).",
-                f"{facts.vocabulary:,} eojeols without particles (cut by rule) and their first two syllables, once a text; Monroe, Colaresi & Quinn (2008)",
+                f"조사를 규칙으로 뗀 어절과 그 첫 두 글자 {facts.vocabulary:,}가지를 글마다 한 번씩 셌습니다. "
+                f"세지 않은 낱말은 많아야 글 {facts.unlisted:,}개에 나옵니다. Monroe, Colaresi & Quinn(2008).",
+                f"{facts.vocabulary:,} eojeols without particles (cut by rule) and their first two syllables, once a text; a word "
+                f"that is not counted is in at most {facts.unlisted:,} texts. Monroe, Colaresi & Quinn (2008)",
             ),
         ),
         (

@@ -23,13 +23,19 @@ class Cell(NamedTuple):
     word: str = ""
 
 
-@dataclass(frozen=True)
+LONGEST = 600
+"""Characters of a text that stay in memory and go on the page; ``examples.jsonl`` has all of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Sentence:
     """A text that shows what a number means."""
 
+    place: int
+    """Where the whole text is in the file of predictions."""
     id: str
     text: str
-    """Raw and whole."""
+    """Raw, as far as the page shows it."""
     score: float
     why: str
     day: str
@@ -53,6 +59,8 @@ class Facts:
     short_year: int = 0
     bad_date: str = ""
     vocabulary: int = 0
+    unlisted: int = 0
+    """A word that was not counted is in at most this many texts."""
 
 
 @dataclass(frozen=True)

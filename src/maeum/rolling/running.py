@@ -21,10 +21,11 @@ from maeum._lang import say
 from maeum._progress import Line, steps
 from maeum.analyzer import Analyzer
 from maeum.errors import DataError, UsageError
+from maeum.evaluation import predictions_task
 from maeum.folder import load
 from maeum.formats import ReadOptions, ReadReport, open_source, sample_path
 from maeum.formats.reading import Opened
-from maeum.predicting import predict_file
+from maeum.predicting import TABLES, convert_predictions, predict_file
 from maeum.rolling.columns import Seen, check_columns, check_names, examples, keys_of, keys_of_meta
 from maeum.rolling.counting import ALL, UNDATED
 from maeum.rolling.gathering import gather
@@ -34,7 +35,7 @@ from maeum.rolling.periods import day_name
 from maeum.rolling.rollup import Facts, Result, notes
 from maeum.rolling.settings import Settings
 from maeum.rolling.stored import Predicted, Stored
-from maeum.task import Task
+from maeum.task import Task, get_task
 
 _META_LOOKED_AT = 1000
 _EVERY = 1024
@@ -84,7 +85,7 @@ def rollup(
     """Count what a model says of many texts, by label, time and group.
 
     Args:
-        model: a model, its folder, or a file of predictions in our JSONL.
+        model: a model, its folder, or a file of predictions as ``maeum predict`` writes them: JSONL, or a table.
         source: the texts, a file of any format. With predictions it only gives dates and groups by id, and None takes
             those from the predictions' own ``meta``.
         output: the folder to write.
@@ -165,12 +166,11 @@ class _Run:
             return self._finish(Stored(path, analyzer.task), index, about, done.resumed, start)
 
     def of_predictions(self, path: Path, source: str | None, task: Task | str | None, start: float) -> Rollup:
-        stored = Stored(path, task)
         about: dict[str, Any] = {
             "model": {"name": path.name, "fingerprint": sha256_file(path), "kind": "predictions"},
             "input": None,
         }
-        with self._index() as index:
+        with self._index() as index, self._stored(path, task) as stored:
             self.progress(say("날짜와 묶음 읽기", "reading dates and groups"))
             if source is None or (Path(source).exists() and Path(source).samefile(path)):
                 self._of_meta(stored, index)
@@ -186,6 +186,19 @@ class _Run:
                     )
                 about["input"] = {"name": _shown(source), "sha256": sha256_file(Path(_file_of(source)))}
             return self._finish(stored, index, about, 0, start)
+
+    @contextlib.contextmanager
+    def _stored(self, path: Path, task: Task | str | None) -> Iterator[Stored]:
+        """The predictions of a file; those of a table as JSONL beside the rest of the work, for as long as the block lasts."""
+        if path.suffix.lower().removeprefix(".") not in TABLES:
+            yield Stored(path, task)
+            return
+        given = get_task(task) if isinstance(task, str) else task
+        named = given or predictions_task(path)
+        with tempfile.TemporaryDirectory(prefix="table-", dir=self.partial) as folder:
+            rows = Path(folder) / "predictions.jsonl"
+            convert_predictions(path, rows, named, to="jsonl")
+            yield Stored(rows, named)
 
     def _of_meta(self, stored: Stored, index: RowIndex) -> None:
         first = (dict(row.fields) for row in islice(stored.rows(), _META_LOOKED_AT))
@@ -250,10 +263,11 @@ class _Run:
             short_year=self.seen.short_year,
             bad_date=self.seen.example,
             vocabulary=gathered.vocabulary,
+            unlisted=gathered.unlisted,
         )
         result = Result(stored.task, settings, gathered.counts, gathered.words, gathered.sentences, facts)
         self.progress(say("쓰기", "writing"))
-        write(result, about, self.report, self.output, self.partial)
+        write(result, stored, about, self.report, self.output, self.partial)
         return Rollup(
             output=self.output,
             rows=rows,

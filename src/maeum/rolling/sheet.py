@@ -11,9 +11,6 @@ from maeum._lang import say
 from maeum._svg import escape
 from maeum.rolling.rollup import Cell, Result, Sentence
 
-LONGEST = 600
-"""Characters of a text on the page; ``examples.jsonl`` has all of it."""
-
 
 class Sentences:
     """The sentences that the page's numbers open, each text once.
@@ -52,7 +49,7 @@ class Sentences:
         row = self._texts.get(item.id)
         if row is None:
             row = self._texts[item.id] = len(self._rows)
-            self._rows.append([cut(item.text), where(item)])
+            self._rows.append([item.text, where(item)])
         return row
 
     def data(self) -> str:
@@ -61,11 +58,6 @@ class Sentences:
         # lone surrogates cannot be written, and "<" could begin a tag
         safe = text.replace("<", "\\u003c").encode("utf-8", "replace").decode("utf-8")
         return f'<script type="application/json" id="rl-data">{safe}</script>'
-
-
-def cut(text: str) -> str:
-    """A text as the page shows it."""
-    return text if len(text) <= LONGEST else text[:LONGEST] + "…"
 
 
 def where(item: Sentence) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,29 @@ grades; ``rows`` the rows of the slice."""
 _KINDS: tuple[TableKind, ...] = ("csv", "parquet")
 
 
-def write_tables(result: Result, folder: Path) -> None:
-    """``aspects``, ``time``, ``groups`` and ``words``, each as CSV and Parquet, and ``examples.jsonl``."""
+_FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
+_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
+
+
+def safe_cell(cell: Any) -> Any:
+    """A CSV cell that no spreadsheet computes: ``'`` before a text that would begin a formula.
+
+    Numbers stay as they are, and so do texts that are nothing but a number (the grade ``-2``). Parquet needs no guard.
+
+    >>> safe_cell("=1+1"), safe_cell("-2"), safe_cell(-2), safe_cell("배송")
+    ("'=1+1", '-2', -2, '배송')
+    """
+    if isinstance(cell, str) and _FORMULA.match(cell) and not _NUMBER.fullmatch(cell):
+        return f"'{cell}"
+    return cell
+
+
+def write_tables(result: Result, folder: Path, whole: Callable[[int], str]) -> None:
+    """``aspects``, ``time``, ``groups`` and ``words``, each as CSV and Parquet, and ``examples.jsonl``.
+
+    Args:
+        whole: the raw text of the row that begins at a place in the file of predictions.
+    """
     counts = result.counts
     tables: list[tuple[str, Sequence[str], list[list[Any]]]] = [
         ("aspects", COUNTED, list(result.lines(counts[ALL]))),
@@ -40,12 +62,12 @@ def write_tables(result: Result, folder: Path) -> None:
         for kind in _KINDS:
             _write(folder / f"{name}.{kind}", kind, header, rows)
     with atomic_text(folder / "examples.jsonl") as file:
-        for line in example_lines(result):
+        for line in example_lines(result, whole):
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
-def example_lines(result: Result) -> Iterator[dict[str, Any]]:
-    """Every sentence under every number it was picked for."""
+def example_lines(result: Result, whole: Callable[[int], str]) -> Iterator[dict[str, Any]]:
+    """Every sentence under every number it was picked for, its text raw and whole."""
     for cell, sentences in result.sentences.items():
         for item in sentences:
             yield {
@@ -55,7 +77,7 @@ def example_lines(result: Result) -> Iterator[dict[str, Any]]:
                 **cell_grade(result.task, cell),
                 "word": cell.word or None,
                 "id": item.id,
-                "text": item.text,
+                "text": whole(item.place),
                 "score": round(item.score, 6),
                 "why": item.why,
                 "date": item.day or None,
@@ -86,4 +108,4 @@ def _words(result: Result) -> Iterator[list[Any]]:
 def _write(path: Path, kind: TableKind, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     with open_table(path, kind, header) as write:
         for row in rows:
-            write(row)
+            write([safe_cell(cell) for cell in row] if kind == "csv" else row)

@@ -3,15 +3,16 @@
 After Monroe, Colaresi & Quinn, "Fightin' Words", Political Analysis 16(4), 2008: how much likelier a word is among the
 texts of a cell than among all other texts, in standard errors, with a prior that has the word frequencies of all texts,
 which keeps rare words from winning by chance. What is approximate here: a word is an eojeol without its particle, or its
-first two syllables (늦어 stands for 늦어서 and 늦어요), found by rule and not by a morpheme analyser; a text counts a word once, and a text with several labels counts for each; the
-vocabulary is the most frequent words, found by lossy counting (Manku & Motwani 2002), so a rare word may be missing. The
-counts of the words in it are exact.
+first two syllables (늦어 stands for 늦어서 and 늦어요), found by rule and not by a morpheme analyser; a text counts a word once,
+and a text with several labels counts for each; the vocabulary is the most frequent words, found with a fixed number of
+counters (Misra & Gries 1982), so a rare word may be missing: ``Vocabulary.unlisted`` says how rare. The counts of the
+words in it are exact.
 """
 
 from __future__ import annotations
 
-import functools
 import re
+import statistics
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
@@ -31,11 +32,11 @@ Z = 1.96
 
 _WORD = re.compile(r"[가-힣]+|[a-z]+|[ㄱ-ㅎㅏ-ㅣ]{2,}")
 _RUN = re.compile(r"(.)\1{2,}")
-_PARTICLES = (
+_PARTICLES = frozenset((
     "에서는", "에서도", "이라고", "이라는", "으로는", "으로도", "까지도", "한테는", "에게는",
     "에서", "에게", "한테", "으로", "까지", "부터", "처럼", "보다", "이나", "이랑", "하고", "라고", "라는", "만큼", "마다", "조차", "밖에",
     "은", "는", "이", "가", "을", "를", "에", "도", "의", "로", "와", "과", "만", "랑",
-)  # fmt: skip
+))  # fmt: skip
 
 
 def words(text: str) -> frozenset[str]:
@@ -44,53 +45,65 @@ def words(text: str) -> frozenset[str]:
     >>> sorted(words("환불을 했어요 ㅋㅋㅋㅋ 늦어서"))
     ['ㅋㅋ', '늦어', '늦어서', '했어', '했어요', '환불']
     """
-    found = _WORD.findall(unicodedata.normalize("NFC", text).lower())
-    # one long run of letters without a space would be a "word" that no other text has
-    stems = [word for word in map(_stem, found) if 2 <= len(word) <= 12]
-    return frozenset(stems).union(stem[:2] for stem in stems if "가" <= stem[0] <= "힣")
+    even = _RUN.sub(r"\1\1", unicodedata.normalize("NFC", text).lower())
+    found: set[str] = set()
+    for word in _WORD.findall(even):
+        hangul = "가" <= word[0] <= "힣"
+        stem = _stem(word) if hangul else word
+        # one long run of letters without a space would be a "word" that no other text has
+        if 2 <= len(stem) <= 12:
+            found.add(stem)
+            if hangul:
+                found.add(stem[:2])
+    return frozenset(found)
 
 
-@functools.lru_cache(maxsize=1 << 16)
 def _stem(word: str) -> str:
-    word = _RUN.sub(r"\1\1", word)
-    if not "가" <= word[0] <= "힣":
-        return word
-    for particle in _PARTICLES:
-        # two syllables must be left, or verbs and short nouns would lose their own last syllable
-        if len(word) >= len(particle) + 2 and word.endswith(particle):
-            return word[: -len(particle)]
+    # two syllables must be left, or verbs and short nouns would lose their own last syllable
+    for length in range(min(3, len(word) - 2), 0, -1):
+        if word[-length:] in _PARTICLES:
+            return word[:-length]
     return word
 
 
 class Vocabulary:
-    """The most frequent words of a stream, in bounded memory.
+    """The most frequent words of a stream, with a fixed number of counters (Misra & Gries 1982).
+
+    Where counters run out, all are lowered by their median and the empty ones dropped (Anderson et al. 2017, "A
+    high-performance algorithm for identifying frequent items in data streams"). So no count is too low by more than what
+    was taken away in all, which is at most twice the words of the stream by the number of counters.
 
     Args:
-        most: words remembered on the way.
+        most: counters.
     """
 
     def __init__(self, most: int = 100_000) -> None:
         self.most = most
         self.floor = 0
-        """A word that is missing was in at most this many texts since it was forgotten last."""
+        """What was taken away: a word without a counter was in at most this many texts; 0: all counts are exact."""
+        self.unlisted = 0
+        """After ``top``: a word that is not listed was in at most this many texts."""
         self._counts: Counter[str] = Counter()
 
     def add(self, found: Iterable[str]) -> None:
         """Count the words of a text."""
         self._counts.update(found)
         while len(self._counts) > self.most:
-            self.floor += 1
-            self._counts = Counter({word: n for word, n in self._counts.items() if n > self.floor})
+            middle = statistics.median_low(self._counts.values())
+            self.floor += middle
+            self._counts = Counter({word: n - middle for word, n in self._counts.items() if n > middle})
 
     def top(self, cells: int, least: int) -> list[str]:
         """The words to count, the most frequent first; of equals, by name.
 
         Args:
             cells: in how many cells they will be counted.
-            least: in how many texts a word must have been.
+            least: a word that was surely in fewer texts is left out.
         """
         size = min(VOCABULARY, max(200, _CELLS // max(cells, 1)))
-        ranked = sorted((-n, word) for word, n in self._counts.items() if n >= least)
+        ranked = sorted((-n, word) for word, n in self._counts.items() if n + self.floor >= least)
+        left = -ranked[size][0] if len(ranked) > size else 0
+        self.unlisted = max(self.floor + left, least - 1)
         return [word for _, word in ranked[:size]]
 
 

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 @click.command(
     help=say(
         "INPUT의 많은 글을 모델 MODEL로 분석해 라벨·속성별, 기간별, 묶음별 표와 한 장의 보고서를 폴더에 씁니다. MODEL 자리에는 "
-        "maeum predict가 쓴 JSONL도 됩니다. 도중에 멈춰도 같은 명령으로 이어서 합니다.",
-        "Tables and one page out of many texts: by label or aspect, over time, by group. A JSONL of maeum predict may stand "
-        "where MODEL stands. An interrupted run goes on where it stopped.",
+        "maeum predict가 쓴 파일(JSONL, 표)도 됩니다. 도중에 멈춰도 같은 명령으로 이어서 합니다.",
+        "Tables and one page out of many texts: by label or aspect, over time, by group. A file of maeum predict (JSONL or table) "
+        "may stand where MODEL stands. An interrupted run goes on where it stopped.",
     ),
     epilog=examples(
         "maeum rollup runs/review 리뷰.csv -o 보고서 --date-column 작성일 --group-column 상품명",

@@ -1,12 +1,17 @@
 """Do the words that ``maeum explain`` points at lie where people marked them, and what does masking cost?
 
-    python benchmarks/explain.py [--data DIR] [--base runs/e5-small-ko] [--parts pointing,linear,encoder,quick]
+    python benchmarks/explain.py [--data DIR] [--base runs/e5-small-ko] [--encoder runs/kote] [--clock cpu]
+        [--parts pointing,sentiment,linear,encoder,quick,ig]
 
 ``pointing``: M-ABSA in Korean (restaurant, hotel, phone, food). A linear model learns which aspects a text has, never
 where. On the dev texts, for every aspect it should find: does the word with the highest score overlap the span that
 people marked (pointing game, Zhang et al. 2018)? Beside it, the chance of a uniformly random word; the difference is
-bootstrapped over texts. ``linear``, ``encoder``: all masks of many texts in one stream against one mask at a time.
-``quick``: how often the quick mode finds the best word of the full mode in long texts (dev texts joined).
+bootstrapped over texts. ``sentiment``: the same for the grades of our fashion reviews (``sample:fashion``), every text
+judged by a review model that did not see it (five folds): the best word for the *grade* of each aspect that people gave
+(and for aspect and grade together), against the span they marked. ``linear``, ``encoder``: all masks of many texts in one stream against one mask at a time.
+``quick``: how often the quick mode finds the best word of the full mode in long texts (dev texts joined). ``ig``:
+integrated gradients beside masking, on an encoder trained on KOTE (``--encoder FOLDER``): faithfulness, same top words,
+seconds.
 """
 
 from __future__ import annotations
@@ -15,7 +20,7 @@ import argparse
 import time
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +30,13 @@ from _results import save
 import maeum
 from maeum.analyzer import Analyzer
 from maeum.data import Dataset, Example, Input
-from maeum.explaining import Explanation, explain
+from maeum.explaining import Explanation, LabelEvidence, explain
+from maeum.explaining.explanation import Method
 from maeum.explaining.masking import Masker, MaskKind
 from maeum.explaining.units import UnitKind, cut
 from maeum.models.encoder import EncoderClassifier
 from maeum.models.linear import LinearClassifier
+from maeum.splits import duplicate_groups, fold_numbers
 from maeum.task import Label, Task
 from maeum.text import TextPrep
 
@@ -112,6 +119,62 @@ def pointing(
     return row, hits
 
 
+def sentiment(folds: int = 5) -> dict[str, Any]:
+    """The pointing game for grades on the fashion sample, out of fold; the aspect's own words beside it."""
+    data = maeum.read("sample:fashion")
+    fold = fold_numbers(data.y, duplicate_groups(data.texts), folds=folds, seed=42)
+    hits: dict[str, list[bool]] = {"sentiment": [], "aspect": [], "pair": []}
+    chance, owner, right = [], [], []
+    for number in range(folds):
+        held = np.flatnonzero(fold == number)
+        model = maeum.train(data.select(np.flatnonzero(fold != number)), seed=42).analyzer
+        for row in held.tolist():
+            example = data[row]
+            spans: dict[str, list[tuple[int, int]]] = {}
+            for item in example.aspects or ():
+                if item.begin is not None and item.end is not None:
+                    spans.setdefault(item.aspect, []).append((item.begin, item.end))
+            if not spans:
+                continue
+            (found,) = explain(model, [example.text], aspect=list(spans), faithfulness=False)
+            for key, places in spans.items():
+                grade = found.grade(key)
+                inside = overlaps(grade, places)
+                if len(inside) < 2 or all(inside):
+                    continue
+                chance.append(float(np.mean(inside)))
+                owner.append(row)
+                right.append(grade.key in {item.sentiment for item in example.aspects or () if item.aspect == key})
+                pair = next(item.pair for item in found.grades if item.aspect == key)
+                for name, words in (("sentiment", grade.words), ("aspect", found[key].words), ("pair", pair)):
+                    hits[name].append(inside[int(np.argmax([word.score for word in words]))])
+        print(f"  fold {number + 1} of {folds}: {len(chance)} pairs so far", flush=True)
+    result: dict[str, Any] = {
+        "texts": len(set(owner)),
+        "pairs": len(chance),
+        "random": float(np.mean(chance)),
+        "grade_right": float(np.mean(right)),
+    }
+    for name, found_hits in hits.items():
+        gain, low, high = bootstrap(np.array(found_hits, float) - np.array(chance), owner)
+        result[name] = {"hit": float(np.mean(found_hits)), "gain": gain, "low": low, "high": high}
+        if name != "aspect":
+            for word, chosen in (("right", np.array(right)), ("wrong", ~np.array(right))):
+                own = np.array(found_hits)[chosen]
+                result[name][f"hit_where_grade_{word}"] = float(own.mean()) if len(own) else None
+        print(
+            f"fashion, {name:9} hit {result[name]['hit']:.3f}  random {result['random']:.3f}  "
+            f"+{gain:.3f} [{low:.3f}, {high:.3f}]  ({len(chance)} pairs in {result['texts']} texts)",
+            flush=True,
+        )
+    return result
+
+
+def overlaps(found: LabelEvidence, spans: Sequence[tuple[int, int]]) -> list[bool]:
+    """Whether each word overlaps a marked span."""
+    return [any(word.begin < end and begin < word.end for begin, end in spans) for word in found.words]
+
+
 def marked(example: Example) -> dict[str, list[tuple[int, int]]]:
     """The spans of each aspect that has some."""
     spans: dict[str, list[tuple[int, int]]] = {}
@@ -133,16 +196,16 @@ def bootstrap(values: Any, owner: Sequence[int], *, resamples: int = 5000) -> tu
 # -- what it costs ----------------------------------------------------------------------------------------------------
 
 
-def speed(analyzer: Analyzer, texts: Sequence[str], *, rounds: int = 3) -> dict[str, Any]:
+def speed(analyzer: Analyzer, texts: Sequence[str], clock: Callable[[], float], *, rounds: int = 5) -> dict[str, Any]:
     """Seconds for all single masks of the texts, in one stream and one at a time: the best of a few alternating rounds."""
     streamed, single = [], []
     for _ in range(rounds):
-        start = time.perf_counter()
+        start = clock()
         found = explain(analyzer, texts, faithfulness=False, quick=False)
-        streamed.append(time.perf_counter() - start)
-        start = time.perf_counter()
+        streamed.append(clock() - start)
+        start = clock()
         alone = [one_by_one(analyzer, text) for text in texts]
-        single.append(time.perf_counter() - start)
+        single.append(clock() - start)
     worst = max(distance(item, rows) for item, rows in zip(found, alone, strict=True))
     masks = sum(len(rows) for rows in alone)
     return {
@@ -220,6 +283,51 @@ def quick(analyzer: Analyzer, dev: Dataset, words: int, count: int) -> dict[str,
     }
 
 
+def gradients(model: str, texts: Sequence[str], steps: int, *, timed: int = 5) -> dict[str, Any]:
+    """Masking and integrated gradients of one trained encoder, for the most probable label of each text.
+
+    Faithfulness, completeness, how often both name the same word, seconds per text (of the first few) without measuring faithfulness. The
+    interval is that of the paired difference, over texts.
+    """
+    analyzer = maeum.load(model)
+    analyzer.thresholds = analyzer.thresholds.default(analyzer.task)
+    best = analyzer.predict_proba(texts).argmax(1)
+    result: dict[str, Any] = {"texts": len(texts), "steps": steps}
+    methods: tuple[Method, ...] = ("mask", "ig")
+    names = ("comprehensiveness", "sufficiency", "aopc")
+    values: dict[str, Any] = {}
+    tops: dict[str, list[int]] = {}
+    for method in methods:
+        found, seconds = [], 0.0
+        for number, (text, column) in enumerate(zip(texts, best.tolist(), strict=True)):
+            label = [analyzer.task.keys[column]]
+            if number < timed:
+                start = time.process_time()
+                explain(analyzer, [text], labels=label, method=method, steps=steps, faithfulness=False)
+                seconds += time.process_time() - start
+            (one,) = explain(analyzer, [text], labels=label, method=method, steps=steps)[0].evidence
+            if one.faithfulness is not None:
+                found.append(one)
+        judged = [one.faithfulness for one in found if one.faithfulness is not None]
+        values[method] = {name: np.array([getattr(one, name) for one in judged]) for name in names}
+        row = {name: float(values[method][name].mean()) for name in names}
+        row |= {f"chance_{name}": float(np.mean([getattr(one, f"chance_{name}") for one in judged])) for name in names}
+        row["cpu_sec_per_text"] = seconds / min(timed, len(texts))
+        if method == "ig":
+            row["mean_gap"] = float(np.mean([abs(one.gap or 0.0) for one in found]))
+            row["largest_gap"] = float(max(abs(one.gap or 0.0) for one in found))
+        tops[method] = [one.ranked[0].begin for one in found]
+        result[method] = row
+        print(f"{method:5}", {name: round(value, 4) for name, value in row.items()}, flush=True)
+    owner = list(range(len(tops["mask"])))
+    result["same_top_word"] = float(np.mean([one == other for one, other in zip(*tops.values(), strict=True)]))
+    result["ig_minus_mask"] = {name: bootstrap(values["ig"][name] - values["mask"][name], owner) for name in names}
+    print(f"same top word {result['same_top_word']:.3f}")
+    for name, difference in result["ig_minus_mask"].items():
+        print("ig minus mask, {}: {:+.4f} [{:+.4f}, {:+.4f}]".format(name, *difference), flush=True)
+    return result
+
+
 def main() -> None:
     """Print the tables and save them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -227,14 +335,29 @@ def main() -> None:
     parser.add_argument("--base", help="folder of a base encoder, for the part 'encoder'")
     parser.add_argument("--parts", default="pointing,linear,encoder,quick")
     parser.add_argument("--units", default="eojeol")
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: waiting does not count")
+    parser.add_argument("--steps", type=int, default=50, help="of integrated gradients")
+    parser.add_argument("--encoder", help="model folder of an encoder trained on KOTE, for the part 'ig'")
+    parser.add_argument("--texts", type=int, default=100, help="KOTE dev texts of the part 'ig'")
+    parser.add_argument("--name", default="explain", help="of the result file")
     words = parser.parse_args()
     warnings.simplefilter("ignore")
     parts = words.parts.split(",")
+    clock = time.process_time if words.clock == "cpu" else time.perf_counter
+    if "ig" in parts and words.encoder:
+        kote = maeum.read(words.data / "kote/dev.tsv", format="kote")
+        found = {"ig": gradients(words.encoder, kote.texts[: words.texts], words.steps)}
+        print("saved", save(f"{words.name}-ig", found).name)
+    if set(parts) <= {"ig"}:
+        return
     train = aspects(words.data, "train")
     dev = aspects(words.data, "dev", train.task)
     print(f"{len(train)} training texts, {len(dev)} dev texts, {len(train.task)} aspects", flush=True)
     linear = trained(train)
     result: dict[str, Any] = {"train_rows": len(train), "dev_rows": len(dev), "aspects": len(train.task)}
+    result["clock"] = words.clock
+    if "sentiment" in parts:
+        result["sentiment"] = sentiment()
     if "pointing" in parts:
         result["pointing"] = []
         for unit in words.units.split(","):
@@ -254,9 +377,11 @@ def main() -> None:
                     flush=True,
                 )
     if "linear" in parts:
-        result["linear"] = show("linear", speed(linear, dev.texts[:200]))
+        result["linear"] = show("linear", speed(linear, dev.texts[:200], clock))
+        joined = [" ".join(dev.texts[start : start + 5]) for start in range(0, 200, 5)]
+        result["linear_long"] = show("5 joined", speed(linear, joined, clock))
     if "encoder" in parts and words.base:
-        result["encoder"] = show("encoder", speed(encoder(words.base, train), dev.texts[:40], rounds=2))
+        result["encoder"] = show("encoder", speed(encoder(words.base, train), dev.texts[:40], clock, rounds=2))
     if "quick" in parts:
         result["quick"] = []
         for length, count in ((200, 40), (500, 20), (1500, 8)):
@@ -267,7 +392,7 @@ def main() -> None:
                 f"{row['measured_words']:.0f} words hidden one by one, {row['full_sec']:.1f} s → {row['quick_sec']:.1f} s",
                 flush=True,
             )
-    print("saved", save("explain", result).name)
+    print("saved", save(words.name, result).name)
 
 
 def show(name: str, row: dict[str, Any]) -> dict[str, Any]:

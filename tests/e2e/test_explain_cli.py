@@ -1,45 +1,23 @@
-"""``maeum explain`` as people run it, in a subprocess."""
+"""``maeum explain`` as people run it."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+import shutil
 import unicodedata
 from pathlib import Path
 
 import pytest
+from cli_kit import maeum, ok
 
 TEXT = "드디어 콘서트 표를 구했다!! 벌써 두근두근 ㅋㅋㅋ"
 
 
-def maeum(*words: object, cwd: Path, stdin: str | None = None, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "maeum", *map(str, words)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        input=stdin,
-        timeout=300,
-        env={**os.environ, "MAEUM_LANG": "en", "PYTHONIOENCODING": "utf-8", **env},
-        check=False,
-    )
-
-
-def ok(*words: object, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
-    done = maeum(*words, cwd=cwd, **more)
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
-
-
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Path:
+def place(tmp_path_factory, sample_model) -> Path:
     """A folder with a trained model in ``model``."""
     place = tmp_path_factory.mktemp("explain")
-    ok("train", "sample:nikl-ea", "--valid", "0.2", "-o", "model", "-q", cwd=place)
+    shutil.copytree(sample_model("nikl-ea"), place / "model")
     return place
 
 
@@ -87,6 +65,8 @@ def test_html_lines_of_a_file_and_standard_input(place):
         ((TEXT, "--label", "jooy"), 1, "did you mean 'joy'?"),
         ((TEXT, "--unit", "token"), 1, "has no tokenizer; use --unit eojeol"),
         ((TEXT, "--target", "영화"), 1, "the target '영화' does not occur"),
+        ((TEXT, "--aspect", "배송"), 1, "has no aspects; choose labels with --label"),
+        ((TEXT, "--method", "ig"), 1, "ig needs one fine-tuned encoder, not a model of kind 'linear'"),
         ((), 2, "give either TEXT or --input FILE"),
         (("--input", "없음.txt"), 1, "no such file: 없음.txt"),
     ],
@@ -103,14 +83,26 @@ def test_help_knows_both_languages(place):
     assert "근거를 볼 라벨" in ok("explain", "--help", cwd=place, MAEUM_LANG="ko").stdout
 
 
-def test_predictions_of_a_review_model_quote_the_words_behind_each_aspect(tmp_path):
-    ok("train", "sample:fashion", "-o", "model", "--quiet", cwd=tmp_path)
+def test_predictions_of_a_review_model_quote_the_words_behind_each_aspect(tmp_path, sample_model):
+    shutil.copytree(sample_model("fashion"), tmp_path / "model")
     ok("predict", "model", "sample:fashion", "-o", "out.jsonl", "--evidence", "2", cwd=tmp_path)
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
     quoted = [(row["text"], word) for row in rows for item in row["aspects"] for word in item["evidence"]]
     assert len(quoted) > len(rows)
     assert all(text[word["begin"] : word["end"]] == word["text"] and word["score"] > 0 for text, word in quoted)
     assert all(len(item["evidence"]) <= 2 for row in rows for item in row["aspects"])
+    grades = [(row["text"], word) for row in rows for item in row["aspects"] for word in item["sentiment_evidence"]]
+    assert len(grades) > len(rows)
+    assert all(text[word["begin"] : word["end"]] == word["text"] for text, word in grades)
+    text = "색은 예쁜데 배송이 2주나 걸려서 화가 났어요"
+    done = ok("explain", "model", text, "--aspect", "배송", "--html", "a.html", cwd=tmp_path)
+    assert "shipping → " in done.stdout
+    assert "shipping → " in (tmp_path / "a.html").read_text(encoding="utf-8")
+    (found,) = json.loads(ok("explain", "model", text, "--aspect", "배송", "--json", cwd=tmp_path).stdout)["results"]
+    (grade,) = found["grades"]
+    assert (grade["aspect"], grade["sentiment"] in ("-2", "-1", "0", "1", "2")) == ("배송", True)
+    for word in (*grade["words"], *grade["pair"]):
+        assert text[word["begin"] : word["end"]] == word["text"]
     # another number of words is another job
     done = maeum("predict", "model", "sample:fashion", "-o", "out.jsonl", "--evidence", "1", cwd=tmp_path)
     assert done.returncode == 1

@@ -16,9 +16,9 @@ from maeum.analyzer import Analyzer
 from maeum.data import Input, Target
 from maeum.errors import DataError, TaskMismatch, UsageError
 from maeum.explaining import Explanation, Word, explain, scoring
+from maeum.explaining.answering import logit
 from maeum.explaining.faithfulness import judge
 from maeum.explaining.masking import MASK_KINDS, Masker, groups
-from maeum.explaining.running import logit
 from maeum.explaining.scoring import Asked
 from maeum.explaining.searching import LONG
 from maeum.explaining.units import cut, joined

@@ -9,13 +9,15 @@ import pytest
 
 from maeum.analyzer import Analyzer
 from maeum.data import Input, Target
+from maeum.errors import MaeumError, UsageError
 from maeum.explaining import explain
 from maeum.explaining.masking import Masker
-from maeum.explaining.units import cut, tokenizer_of
+from maeum.explaining.units import cut, reader_of
 from maeum.models.encoder import EncoderClassifier
 from maeum.models.ensemble import MeanPredictor
 from maeum.task import Label, Task
 from maeum.text import TextPrep
+from maeum.voting.predictor import VotePredictor
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -62,11 +64,9 @@ def test_quotes_are_exact(encoder, unit):
             assert "".join(word.text for word in found.words) == "".join(text.split())
 
 
-def test_tokens_are_smaller_than_eojeols_and_a_mean_of_models_has_them_too(encoder):
+def test_tokens_are_smaller_than_eojeols(encoder):
     (item,) = explain(encoder, [TEXTS[0]], unit="token", faithfulness=False)
     assert len(item.evidence[0].words) > len(TEXTS[0].split())
-    mean = MeanPredictor(TWO, [encoder.predictor, encoder.predictor])
-    assert tokenizer_of(mean) is tokenizer_of(encoder.predictor)
 
 
 def test_batched_masks_equal_one_at_a_time(encoder):
@@ -83,9 +83,99 @@ def test_batched_masks_equal_one_at_a_time(encoder):
 
 
 def test_the_learnt_word_matters(encoder):
-    found = explain(encoder, [Input("배송 화가 나서 환불했습니다", Target("배송", 0, 2))], labels=["환불"])[0].evidence[
-        0
-    ]
-    assert found.probability > 0.5  # how sure it is depends on the number of threads
-    assert {word.text for word in found.ranked[:3]} >= {"환불했습니다"}
-    assert found.faithfulness.comprehensiveness > 0
+    angry, glad = (
+        explain(encoder, [Input(text, Target("배송", 0, 2))], labels=["환불"])[0].evidence[0]
+        for text in ("배송 화가 나서 환불했습니다", "배송 너무 좋아서 또 샀습니다")
+    )
+    # how sure the tiny model is depends on the number of threads; that these words tell the two apart does not
+    assert angry.probability > glad.probability + 0.2
+    assert {word.text for word in angry.ranked[:3]} >= {"환불했습니다"}
+    assert angry.faithfulness.comprehensiveness > angry.faithfulness.chance_comprehensiveness - 0.05
+    assert angry.faithfulness.comprehensiveness > 0
+
+
+# ------------------------------------------------------------------------------------------- tokens of several models
+
+
+def test_a_mean_and_a_vote_are_read_by_the_tokens_and_preparation_of_their_members(encoder):
+    model, raw = encoder.predictor, TextPrep.named("raw")
+    text = "배송이  화가 나서 환불했습니다 ㅋㅋㅋㅋㅋㅋㅋㅋ"
+    vote = Analyzer(VotePredictor(TWO, [encoder, encoder]), prep=raw)
+    mean = Analyzer(MeanPredictor(TWO, [model, model]), prep=encoder.prep)
+    alone, voted, averaged = (
+        [word.text for word in explain(one, [text], unit="token", faithfulness=False)[0].evidence[0].words]
+        for one in (encoder, vote, mean)
+    )
+    assert alone == voted == averaged
+    assert reader_of(vote.predictor, raw) == (model._tokenizer, encoder.prep)
+
+
+def test_members_with_other_tokens_are_refused_in_a_sentence(encoder):
+    other = Analyzer(encoder.predictor, prep=TextPrep.named("raw"))
+    vote = Analyzer(VotePredictor(TWO, [encoder, other]), prep=TextPrep.named("raw"))
+    with pytest.raises(
+        UsageError, match=r"the members read different tokens .* use --unit eojeol, or the folder of one"
+    ):
+        explain(vote, TEXTS, unit="token")
+
+
+# --------------------------------------------------------------------------------------------- integrated gradients
+
+
+@pytest.fixture(scope="module")
+def plain(tiny_base) -> dict[str, Analyzer]:
+    """Untrained encoders (one step) of three kinds; several short windows a text for the last."""
+    inputs = [Input(text) for text in ("배송이 화가 나요", "가격이 좋아요", "화면이 별로", "소리가 좋다")]
+    y = np.array([[1, 0], [0, 1], [1, 0], [0, 1]], np.uint8)
+    options = {"device": "cpu", "precision": "fp32", "batch_size": 4, "max_steps": 1, "dropout": 0.0}
+    made = {}
+    for name, more in {
+        "klue-bert": {"head": "mean", "target_input": "pair"},
+        "klue-roberta": {"head": "cls"},
+        "kcelectra": {"head": "bigru", "max_length": 8},
+    }.items():
+        model = EncoderClassifier.of(str(tiny_base(name, easy=True)), TWO, seed=3, options=options | more)
+        made[name] = Analyzer(model.fit(inputs, y), prep=TextPrep.named("default"))
+    return made
+
+
+@pytest.mark.parametrize("name", ["klue-bert", "klue-roberta", "kcelectra"])
+def test_integrated_gradients_add_up_to_the_logit(plain, name):
+    pytest.importorskip("captum")
+    analyzer = plain[name]
+    items = [Input("배송이 너무 늦어서 화가 나요 ㅋㅋ"), Input("가격이 좋아요", Target("가격", 0, 2)), Input("")]
+    found = explain(analyzer, items, labels=TWO.keys, method="ig", steps=64, faithfulness=False)
+    for item, answer in zip(items, found, strict=True):
+        prepared = analyzer.prep.prepare_input(item)
+        logits = analyzer.predictor._logits(analyzer.predictor._windows([prepared]))[0]
+        assert answer.method == "ig"
+        for one in answer.evidence:
+            total = sum(word.contribution for word in one.words) + one.constant
+            assert total - one.gap == pytest.approx(logits[TWO.index(one.key)], abs=1e-4)
+            assert abs(one.gap) < 0.02
+            assert all(item.text[word.begin : word.end] == word.text for word in one.words)
+    spread = [word.score for word in found[0].evidence[0].words]
+    assert max(spread) - min(spread) > 1e-6
+
+
+def test_integrated_gradients_and_masking_find_the_learnt_words(encoder):
+    pytest.importorskip("captum")
+    items = [Input("배송 화가 나서 환불했습니다", Target("배송", 0, 2))]
+    (ig,) = explain(encoder, items, labels=["환불"], method="ig")[0].evidence
+    assert ig.ranked[0].text in ("화가", "나서", "환불했습니다")
+    assert sum(word.score for word in ig.words) > 0
+    assert ig.faithfulness.comprehensiveness > 0
+    assert "배송" not in [word.text for word in ig.words]
+
+
+def test_integrated_gradients_refuse_what_they_cannot_do(encoder, monkeypatch):
+    mean = Analyzer(MeanPredictor(TWO, [encoder.predictor]), prep=encoder.prep)
+    with pytest.raises(UsageError, match="needs one fine-tuned encoder, not a model of kind 'mean'; use --method mask"):
+        explain(mean, TEXTS, method="ig")
+    with pytest.raises(UsageError, match="hidden by method mask only"):
+        explain(encoder, TEXTS, method="ig", leave_out=2)
+    import sys
+
+    monkeypatch.setitem(sys.modules, "captum", None)
+    with pytest.raises(MaeumError, match=r"needs the package 'captum'; install it with: pip install .*\[ig\]"):
+        explain(encoder, TEXTS, method="ig")

@@ -26,6 +26,7 @@ from maeum.explaining.units import Unit
 from maeum.models.linear import LinearClassifier
 from maeum.models.ngrams import _M3, _SPACE, NgramConfig, _buckets, _Plan, _Segments, _stream, decompose
 from maeum.task import Task
+from maeum.text import Prepared
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -71,13 +72,18 @@ def contributions(
         size = np.bincount(occurrence)[occurrence]
         parts = weights[place[occurrence]] * (values[occurrence] / size)[:, None]
         np.add.at(chars, covered, parts)
-    raw = np.array([prepared.to_raw(at, at + 1)[0] for at in range(len(chars))], dtype=np.int64)
-    owner = np.searchsorted(np.array([unit.begin for unit in units], dtype=np.int64), raw, side="right") - 1
-    ends = np.array([unit.end for unit in units], dtype=np.int64)
-    inside = (owner >= 0) & (raw < ends[owner]) if len(units) else np.zeros(len(raw), dtype=bool)
+    owner, inside = owners(prepared, units)
     sums = np.zeros((len(units), len(columns)))
     np.add.at(sums, owner[inside], chars[inside])
     return Contributions(sums, chars[~inside].sum(0), constant)
+
+
+def owners(prepared: Prepared, units: Sequence[Unit]) -> tuple[Ints, NDArray[np.bool_]]:
+    """Of each character of a prepared text the unit it came from, and whether there is one."""
+    raw = np.array([prepared.to_raw(at, at + 1)[0] for at in range(len(prepared.text))], dtype=np.int64)
+    owner = np.searchsorted(np.array([unit.begin for unit in units], dtype=np.int64), raw, side="right") - 1
+    ends = np.array([unit.end for unit in units], dtype=np.int64)
+    return owner, (owner >= 0) & (raw < ends[owner]) if len(units) else np.zeros(len(raw), dtype=bool)
 
 
 def _is_affine(model: LinearClassifier) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, overload
+from typing import Any, Literal, NamedTuple, get_args, overload
 
 from maeum.data import Target
 from maeum.errors import UsageError
@@ -14,9 +15,11 @@ from maeum.explaining.masking import MaskKind
 from maeum.explaining.units import UnitKind
 from maeum.task import Task
 
+Method = Literal["mask", "exact", "ig"]
+METHODS: tuple[str, ...] = get_args(Method)
 
-@dataclass(frozen=True, slots=True)
-class Word:
+
+class Word(NamedTuple):
     """One unit of a text and what it does for one label."""
 
     begin: int
@@ -24,7 +27,8 @@ class Word:
     text: str
     """Quoted: ``raw[begin:end]``."""
     score: float
-    """How much the probability drops without it, −1 … 1: positive speaks for the label, negative against it."""
+    """How much the probability drops without it, −1 … 1: positive speaks for the label, negative against it. Where nothing
+    was masked (``Explanation.method``) what it adds to the logit."""
     logit_score: float
     """The same on the scale of log-odds, where words of very sure decisions still differ."""
     measured: bool = True
@@ -60,6 +64,10 @@ class Group:
     """``logit_score`` beyond the sum of the units' own: what they do only together (안 + 좋다)."""
 
 
+def _ranked(words: Sequence[Word]) -> tuple[Word, ...]:
+    return tuple(sorted((word for word in words if word.measured), key=lambda word: -word.score))
+
+
 @dataclass(frozen=True)
 class LabelEvidence:
     """What speaks for and against one label."""
@@ -76,11 +84,13 @@ class LabelEvidence:
     faithfulness: Faithfulness | None = None
     constant: float | None = None
     """Log-odds that belong to no word: constant and target. Contributions and this add up to the log-odds."""
+    gap: float | None = None
+    """Integrated gradients: by how much contributions and constant miss the logit (completeness)."""
 
     @functools.cached_property
     def ranked(self) -> tuple[Word, ...]:
         """The words that were measured, best evidence first; equal ones in the order of the text."""
-        return tuple(sorted((word for word in self.words if word.measured), key=lambda word: -word.score))
+        return _ranked(self.words)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; words best first, then those that were not measured."""
@@ -93,6 +103,8 @@ class LabelEvidence:
         }
         if self.constant is not None:
             data["constant"] = self.constant
+        if self.gap is not None:
+            data["completeness_gap"] = self.gap
         if self.groups:
             data["groups"] = [
                 {
@@ -105,6 +117,32 @@ class LabelEvidence:
                 for group in self.groups
             ]
         return data
+
+
+@dataclass(frozen=True)
+class GradeEvidence:
+    """What speaks for the grade that an aspect of a review gets."""
+
+    aspect: str
+    """Key of the aspect."""
+    name: str
+    """What the aspect is called."""
+    evidence: LabelEvidence
+    """Its label is the grade."""
+    pair: tuple[Word, ...] = ()
+    """For aspect and grade together: how much the product of both probabilities drops without each word, in the order of
+    the text. Empty where nothing was masked, or where the two stages have different units."""
+
+    @functools.cached_property
+    def ranked(self) -> tuple[Word, ...]:
+        """The words of ``pair`` that were measured, best evidence first."""
+        return _ranked(self.pair)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        data = self.evidence.to_dict()
+        pair = {"pair": [word.to_dict() for word in self.ranked]} if self.pair else {}
+        return {"aspect": self.aspect, "sentiment": data.pop("label"), **data, **pair}
 
 
 @dataclass(frozen=True)
@@ -124,9 +162,13 @@ class Explanation:
     target: Target | None = None
     notes: tuple[str, ...] = ()
     """What a reader should know: words that were not measured, groups that were left out."""
+    method: Method = "mask"
+    """``mask``: scores are drops of the probability; ``exact``, ``ig``: parts of the logit."""
+    grades: tuple[GradeEvidence, ...] = ()
+    """Of review models: the evidence for the grade of each aspect in ``evidence``."""
 
     def __post_init__(self) -> None:
-        for item in self.evidence:
+        for item in (*self.evidence, *(grade.evidence for grade in self.grades)):
             for word in item.words:
                 if self.text[word.begin : word.end] != word.text:
                     raise ValueError(f"[{word.begin}, {word.end}) of the text does not read {word.text!r}")
@@ -148,8 +190,27 @@ class Explanation:
             f"there is no evidence for label '{key}' here; ask with labels=['{key}']. There is: {shown}",
         )
 
+    def grade(self, aspect: str) -> LabelEvidence:
+        """The evidence for the grade of an aspect, by key, name or alias.
+
+        Raises:
+            TaskMismatch: no aspect is spelt so.
+            UsageError: the aspect was not looked at, or the model gives no grades.
+        """
+        key = self.task.resolve(aspect)
+        for item in self.grades:
+            if item.aspect == key:
+                return item.evidence
+        shown = ", ".join(item.aspect for item in self.grades)
+        raise UsageError(
+            f"속성 '{key}'의 감성 근거는 찾지 않았습니다. 후기 모델에 aspect='{key}'를 주세요. 있는 것: {shown}",
+            f"there is no evidence for the grade of '{key}' here; ask a review model with aspect='{key}'. There is: "
+            f"{shown}",
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
+        grades = {"grades": [grade.to_dict() for grade in self.grades]} if self.grades else {}
         return {
             "text": self.text,
             "target": self.target and self.target.to_dict(),
@@ -157,7 +218,9 @@ class Explanation:
             "unit": self.unit,
             "mask": self.mask,
             "quick": self.quick,
+            "method": self.method,
             "evidence": [item.to_dict() for item in self.evidence],
+            **grades,
             "notes": list(self.notes),
         }
 
@@ -196,8 +259,10 @@ class Explanations(Sequence[Explanation]):
 
     @functools.cached_property
     def faithfulness(self) -> Faithfulness | None:
-        """Mean over all texts and labels looked at."""
-        return mean(item.faithfulness for text in self.items for item in text.evidence)
+        """Mean over all texts and labels looked at, grades included."""
+        grades = (grade.evidence for text in self.items for grade in text.grades)
+        labels = (item for text in self.items for item in text.evidence)
+        return mean(item.faithfulness for item in itertools.chain(labels, grades))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""

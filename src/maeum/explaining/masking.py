@@ -10,6 +10,7 @@ Three ways to hide a unit:
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -42,7 +43,12 @@ class Masker:
     def __init__(self, item: Input, units: Sequence[Unit], kind: MaskKind) -> None:
         self.item = item
         self.units = tuple(units)
-        self._gaps = [_gap(item, unit, kind) for unit in self.units]
+        self.kind = kind
+
+    @functools.cached_property
+    def gaps(self) -> list[tuple[int, int, str]]:
+        """Of each unit: what is taken out of the text, ``[begin, end)``, and what is put there."""
+        return [_gap(self.item, unit, self.kind) for unit in self.units]
 
     def __call__(self, mask: Mask) -> Input:
         """The input without some units. Where they stood before the target, the target moves along."""
@@ -51,7 +57,7 @@ class Masker:
         at = size = 0
         begin = end = -1
         for number in mask:
-            gap_begin, gap_end, put = self._gaps[number]
+            gap_begin, gap_end, put = self.gaps[number]
             gap_begin = max(gap_begin, at)  # neighbours may both claim the space between them
             if target is not None and begin < 0 and gap_end > target.begin:
                 begin = size + target.begin - at

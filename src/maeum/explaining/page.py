@@ -47,7 +47,7 @@ def page(found: Explanations) -> str:
         f"<title>{escape(title)}</title>\n<style>\n{_svg.STYLE}\n{_TABLE_STYLE}\n{_PAGE_STYLE}\n{_STYLE}\n</style>\n</head>\n"
         f'<body class="mm"><main><header class="mm-head"><p class="mm-brow">maeum {escape(name)}</p>'
         f'<h1 class="mm-title">{escape(found.model or say("근거", "Evidence"))}</h1><p class="mm-meta">{line}</p></header>'
-        f"{_cards(found.faithfulness)}{_legend()}{sections}</main>\n</body>\n</html>\n"
+        f"{_cards(found.faithfulness)}{_legend(found.items)}{sections}</main>\n</body>\n</html>\n"
     )
 
 
@@ -56,11 +56,11 @@ def fragment(items: Sequence[Explanation]) -> str:
     body = "".join(_text(item) for item in items)
     return (
         f'<div class="mm mm-box" lang="{language()}"><style>{_svg.STYLE}\n{_TABLE_STYLE}\n{_STYLE}</style>'
-        f"{_legend()}{body}</div>"
+        f"{_legend(items)}{body}</div>"
     )
 
 
-def _legend() -> str:
+def _legend(items: Sequence[Explanation]) -> str:
     steps = "".join(f'<i class="mm-for" style="--a:{step / 4:.2f}"></i>' for step in range(1, 5))
     against = "".join(f'<i class="mm-against" style="--a:{step / 4:.2f}"></i>' for step in range(4, 0, -1))
     told = say(
@@ -68,6 +68,11 @@ def _legend() -> str:
         "How the label's probability changes when a word is hidden. The strongest colour is the largest change in that text "
         "and label; where all are below 0.05, they stay pale.",
     )
+    if any(item.method != "mask" for item in items):
+        told = say(
+            "낱말이 라벨의 로짓에 더한 값입니다. 글과 라벨마다 가장 큰 값을 가장 진하게 칠합니다.",
+            "What each word adds to the label's logit. The strongest colour is the largest part in that text and label.",
+        )
     return (
         f'<p class="mm-legend"><span>{against}{escape(say("라벨에 반하는 낱말", "against the label"))}</span>'
         f"<span>{steps}{escape(say('라벨을 뒷받침하는 낱말', 'for the label'))}</span>"
@@ -94,21 +99,25 @@ def _cards(found: Faithfulness | None) -> str:
 
 def _text(item: Explanation) -> str:
     notes = "".join(f'<p class="mm-note">{escape(note)}</p>' for note in item.notes)
-    labels = "".join(f'<div class="mm-label">{_label(item, found)}</div>' for found in item.evidence)
+    shown = [(found.name, found) for found in item.evidence]
+    shown += [(f"{grade.name} → {grade.evidence.name}", grade.evidence) for grade in item.grades]
+    labels = "".join(f'<div class="mm-label">{_label(item, found, name)}</div>' for name, found in shown)
     return f'<div class="mm-text">{notes}<div class="mm-side">{labels}</div></div>'
 
 
-def _label(item: Explanation, found: LabelEvidence) -> str:
+def _label(item: Explanation, found: LabelEvidence, name: str) -> str:
     mark = "●" if found.decided else "○"
     told = say("모델이 준 라벨", "given by the model") if found.decided else say("주지 않은 라벨", "not given")
     head = (
-        f'<h3><span title="{escape(told)}">{mark} {escape(found.name)}</span>'
+        f'<h3><span title="{escape(told)}">{mark} {escape(name)}</span>'
         f'<span class="big">{found.probability:.1%}</span></h3>'
     )
     if not found.words:
         empty = say("가릴 낱말이 없습니다.", "There is no word to hide.")
         return f'{head}<p class="mm-words">{escape(item.text)}</p><p class="mm-note">{escape(empty)}</p>'
-    return f'{head}<p class="mm-words">{_marked(item, found)}</p>{_bars(found)}{_trust(found.faithfulness)}'
+    gap = "" if found.gap is None else f"{say('완전성 오차', 'completeness gap')} {found.gap:+.4f}"
+    note = f'<p class="mm-note">{escape(gap)}</p>' if gap else ""
+    return f'{head}<p class="mm-words">{_marked(item, found)}</p>{_bars(found)}{note}{_trust(found.faithfulness)}'
 
 
 def _marked(item: Explanation, found: LabelEvidence) -> str:

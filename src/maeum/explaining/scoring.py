@@ -18,6 +18,8 @@ from maeum._progress import Line, steps
 from maeum.analyzer import Analyzer
 from maeum.data import Input
 from maeum.explaining.masking import Mask, Masker
+from maeum.explaining.splicing import Requests, Spliced, spliced
+from maeum.models.base import Proba
 
 Floats = NDArray[np.float64]
 T = TypeVar("T")
@@ -42,11 +44,12 @@ def run(analyzer: Analyzer, jobs: Iterable[tuple[Masker, Work[T]]], *, progress:
 def _finish(analyzer: Analyzer, jobs: Sequence[tuple[Masker, Work[T]]], progress: Line) -> list[T]:
     results: dict[int, T] = {}
     requests: dict[int, list[Mask]] = {}
+    quick = spliced(analyzer)
     for number, (_, work) in enumerate(jobs):
         _advance(number, work, None, requests, results)
     while requests:
         asked, requests = requests, {}
-        scored = _score(analyzer, [(jobs[number][0], masks) for number, masks in asked.items()], progress)
+        scored = _score(analyzer, quick, [(jobs[number][0], masks) for number, masks in asked.items()], progress)
         for number, rows in zip(asked, scored, strict=True):
             _advance(number, jobs[number][1], rows, requests, results)
     return [results[number] for number in range(len(jobs))]
@@ -61,19 +64,24 @@ def _advance(
         results[number] = stop.value
 
 
-def _score(analyzer: Analyzer, asked: Sequence[tuple[Masker, list[Mask]]], progress: Line) -> list[Floats]:
+def _score(analyzer: Analyzer, quick: Spliced | None, asked: Requests, progress: Line) -> list[Floats]:
     """Probabilities (m, k) of the masks of every text."""
     counts = [len(masks) for _, masks in asked]
     out = np.zeros((sum(counts), len(analyzer.task)), np.float32)
     done = 0
-    inputs = (masker(mask) for masker, masks in asked for mask in masks)
     with steps(progress, say("가리고 다시 묻기", "masking"), len(out)) as step:
-        for batch in _batches(inputs):
-            out[done : done + len(batch)] = analyzer.predict_proba(batch)
-            done += len(batch)
+        for part in _whole(analyzer, asked) if quick is None else quick(asked):
+            out[done : done + len(part)] = part
+            done += len(part)
             step(done, "")
     ends = np.cumsum(counts)[:-1]
     return [part.astype(np.float64) for part in np.split(out, ends)]
+
+
+def _whole(analyzer: Analyzer, asked: Requests) -> Iterator[Proba]:
+    """Every masked text through the model, batch by batch."""
+    for batch in _batches(masker(mask) for masker, masks in asked for mask in masks):
+        yield analyzer.predict_proba(batch)
 
 
 def _batches(inputs: Iterable[Input]) -> Iterator[list[Input]]:
@@ -101,4 +109,6 @@ class Asked:
         if new:
             rows = yield new
             self.known.update(zip(new, rows, strict=True))
+            if len(new) == len(masks):
+                return rows
         return np.stack([self.known[mask] for mask in masks])

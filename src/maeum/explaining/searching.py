@@ -80,7 +80,8 @@ def search(n: int, plan: Plan) -> Work[Found]:
         without[chosen], measured[chosen] = refined[:, columns], True
     else:
         without = first[1:, columns]
-    orders = [rank(without[:, label], measured) for label in range(len(columns))]
+    ranked = plan.judge or plan.leave_out > 1
+    orders = [rank(without[:, label], measured) for label in range(len(columns))] if ranked else []
     sets: list[Mask] = []
     every = True
     if plan.leave_out > 1 and n > 1:

@@ -10,11 +10,11 @@ import functools
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from maeum._lang import say
 from maeum._optional import require
+from maeum.analyzer import Analyzer
 from maeum.data import Target
 from maeum.errors import UsageError
 from maeum.models.windows import clean
@@ -29,8 +29,7 @@ _COMPOSED = TextPrep.named("raw", nfc=True)
 """Only NFC: what a morphological analyser needs to read text from a Mac."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(NamedTuple):
     """A span of the raw text, ``raw[begin:end] == text``."""
 
     begin: int
@@ -52,6 +51,8 @@ def cut(text: str, spans: Spans, target: Target | None = None, *, with_target: b
         borders.update((begin, end))
         inside.update(range(begin + 1, end))
     places = {place for place in borders - inside if not joined(text, place)}
+    if not places and target is None:  # the usual case, quickly
+        return tuple(Unit(word.start(), word.end(), word.group()) for word in _WORD.finditer(text))
     held = (target.begin, target.end) if target is not None else (0, 0)
     if held[0] < held[1]:
         places.update(held)
@@ -118,32 +119,48 @@ def tokens(text: str, tokenizer: Any, prep: TextPrep) -> list[tuple[int, int]]:
     return spans
 
 
-def tokenizer_of(model: Any) -> Any:
-    """The tokenizer of a model, or of the first member that has one.
+def reader_of(model: Any, prep: TextPrep) -> tuple[Any, TextPrep]:
+    """The tokenizer of a model, and the preparation of the texts it gets; of an ensemble, those its members share.
+
+    Args:
+        prep: of the texts that the model is given.
 
     Raises:
-        UsageError: the model reads no tokens.
+        UsageError: the model reads no tokens, or its members read different ones.
     """
-    found = _find_tokenizer(model)
-    if found is None:
+    found = list(_readers(model, prep))
+    if not found:
         kind = getattr(model, "kind", type(model).__name__)
         raise UsageError(
             f"'{kind}' 모델에는 토크나이저가 없습니다. --unit eojeol이나 --unit morpheme을 쓰세요.",
             f"a model of kind '{kind}' has no tokenizer; use --unit eojeol or --unit morpheme",
         )
-    return found
+    first, first_prep = found[0]
+    for other, other_prep in found[1:]:
+        if other_prep != first_prep or not _alike(first, other):
+            raise UsageError(
+                "구성원들의 토큰이 서로 다릅니다(토크나이저나 텍스트 정제). --unit eojeol을 쓰거나 구성원 하나의 폴더를 주세요.",
+                "the members read different tokens (tokenizer or text preparation); use --unit eojeol, or the folder of "
+                "one member",
+            )
+    return first, first_prep
 
 
-def _find_tokenizer(model: Any) -> Any:
+def _readers(model: Any, prep: TextPrep) -> Iterator[tuple[Any, TextPrep]]:
+    """Every tokenizer in a model that knows where its tokens stand, and what prepares its texts."""
     for name in ("tokenizer", "_tokenizer"):
         found = getattr(model, name, None)
-        if getattr(found, "is_fast", False):  # the kind that knows where its tokens stand
-            return found
+        if getattr(found, "is_fast", False):
+            yield found, prep
+            return
     for member in getattr(model, "members", ()):
-        found = _find_tokenizer(getattr(member, "predictor", member))
-        if found is not None:
-            return found
-    return None
+        whole = isinstance(member, Analyzer)  # of a vote: it prepares raw texts for itself
+        yield from _readers(member.predictor if whole else member, member.prep if whole else prep)
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two tokenizers cut every text alike."""
+    return one is other or one.backend_tokenizer.to_str() == other.backend_tokenizer.to_str()
 
 
 def unit_name(kind: str) -> str:

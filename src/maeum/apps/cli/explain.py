@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 @click.command(
     help=say(
         "모델 MODEL이 TEXT에 준 라벨을 어느 낱말이 만들었는지 봅니다. 낱말을 하나씩 가리고 다시 물어 확률이 줄어든 만큼이 "
-        "점수입니다. TEXT가 -이면 표준 입력을 한 줄에 하나씩 읽습니다.",
+        "점수입니다. 후기 모델이면 속성마다 감성의 근거도 봅니다. TEXT가 -이면 표준 입력을 한 줄에 하나씩 읽습니다.",
         "Which words made the labels that MODEL gives TEXT: each is hidden in turn, and the drop of the probability is its "
-        "score. - reads lines from standard input.",
+        "score; of review models, also what made the grade of each aspect. - reads lines from standard input.",
     ),
     epilog=examples(
         "maeum explain runs/first '배송이 너무 늦어서 환불했어요'",
         "maeum explain runs/first --target 배우 '배우는 좋았는데 결말이 별로' --html 근거.html",
         "maeum explain runs/first --input 리뷰.txt --label anger --unit morpheme --json",
+        "maeum explain runs/후기 '옷은 예쁜데 배송이 늦어요' --aspect 배송",
+        "maeum explain runs/인코더 '결말이 아쉬웠다' --method ig",
     ),
 )
 @click.argument("model", metavar="MODEL")
@@ -44,6 +46,34 @@ if TYPE_CHECKING:
         "근거를 볼 라벨. 여러 번 쓸 수 있습니다(기본: 모델이 준 라벨)",
         "Label to explain; repeatable (default: those given).",
     ),
+)
+@click.option(
+    "--aspect",
+    "aspects",
+    metavar="A",
+    multiple=True,
+    help=say(
+        "근거를 볼 속성과 그 감성(후기 모델). 여러 번 쓸 수 있습니다(기본: 모델이 찾은 속성)",
+        "Aspect to explain, and its grade (review models); repeatable (default: those found).",
+    ),
+)
+@click.option(
+    "--method",
+    type=click.Choice(["mask", "exact", "ig"]),
+    default="mask",
+    show_default=True,
+    help=say(
+        "가려 보기, 선형 모델의 정확한 몫, 인코더의 적분 기울기(maeum[ig])",
+        "Masking, the exact parts of a linear model, or integrated gradients of an encoder (maeum[ig]).",
+    ),
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(1),
+    default=50,
+    show_default=True,
+    metavar="N",
+    help=say("적분 기울기의 점 수", "Points of integrated gradients."),
 )
 @click.option(
     "--unit",
@@ -105,6 +135,7 @@ def explain(
         load_model(model, task=task),
         given,
         labels=list(words.pop("labels")) or None,
+        aspect=list(words.pop("aspects")) or None,
         name=model,
         progress=Say(quiet=quiet or as_json),
         **words,
@@ -144,8 +175,10 @@ def _texts(texts: tuple[str, ...], source: str | None) -> list[str]:
 
 def _cut(data: dict[str, Any], top: int | None) -> dict[str, Any]:
     for result in data["results"]:
-        for evidence in result["evidence"]:
+        for evidence in (*result["evidence"], *result.get("grades", ())):
             evidence["words"] = evidence["words"][:top]
+            if "pair" in evidence:
+                evidence["pair"] = evidence["pair"][:top]
             if "groups" in evidence:
                 evidence["groups"] = evidence["groups"][:top]
     return data
@@ -153,22 +186,27 @@ def _cut(data: dict[str, Any], top: int | None) -> dict[str, Any]:
 
 def _lines(item: Explanation, top: int) -> list[str]:
     lines = [item.text, *(f"  {say('알림', 'note')}: {note}" for note in item.notes)]
+    grades = {grade.aspect: grade for grade in item.grades}
     for found in item.evidence:
-        lines += _evidence(found, top)
+        lines += _evidence(found, top, found.name)
+        if grade := grades.get(found.key):
+            lines += _evidence(grade.evidence, top, f"{grade.name} → {grade.evidence.name}")
     return lines
 
 
-def _evidence(found: LabelEvidence, top: int) -> list[str]:
+def _evidence(found: LabelEvidence, top: int, name: str) -> list[str]:
     from maeum._tables import display_width, tidy
 
     mark = "●" if found.decided else "○"
-    lines = [f"  {mark} {found.name} {found.probability:.1%}"]
+    lines = [f"  {mark} {name} {found.probability:.1%}"]
+    if found.gap is not None:
+        lines.append("    " + say(f"완전성 오차 {found.gap:+.4f}", f"completeness gap {found.gap:+.4f}"))
     shown = list(found.ranked[:top])
     against = [word for word in found.ranked[top:] if word.score < 0][-1:]
     names = [(tidy(word.text), word.score) for word in [*shown, *against]]
     width = max((display_width(name) for name, _ in names), default=0)
     for name, score in names:
-        bar = ("█" if score > 0 else "░") * round(abs(score) * 30)
+        bar = ("█" if score > 0 else "░") * round(min(abs(score), 1) * 30)
         lines.append(f"    {score:+.3f}  {name}{' ' * (width - display_width(name))}  {bar}".rstrip())
     for group in found.groups[:top]:
         together = " + ".join(tidy(found.words[place].text) for place in group.words)

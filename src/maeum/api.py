@@ -63,7 +63,8 @@ def evaluate(model: Analyzer | str | Path, data: Rows, *, task: Task | str | Non
     """Metrics of a model (or model folder, or predictions file) on labelled rows; label sets are mapped where they differ."""
     analyzer = _model(model)
     if analyzer is None:
-        return judge(score_predictions(str(model), dataset(data, task)))
+        scored = score_predictions(str(model), dataset(data, task))
+        return reviews.with_predicted_scores(judge(scored), scored)
     rows = dataset(data, task, fallback=analyzer.task)
     return reviews.with_review_scores(judge(score_model(analyzer, rows, name=_name(model))), analyzer, rows)
 
@@ -97,8 +98,10 @@ def ensemble(
     overwrite: bool = False,
     progress: Callable[[str], None] = lambda _: None,
     **options: Any,
-) -> voting.EnsembleResult:
+) -> voting.EnsembleResult | reviews.ReviewVote:
     """A model that votes, from model folders of one task; saved as a folder if ``output`` is given.
+
+    Review models vote stage by stage, and what comes of it is a review model again (``maeum.reviews.voting``).
 
     Args:
         models: the folders.
@@ -109,11 +112,25 @@ def ensemble(
     """
     if output is not None:
         refuse_existing(Path(output), overwrite=overwrite)
+    models = list(models)
+    if any(reviews.is_review_folder(model) for model in models):
+        return _review_vote(models, data, output, overwrite=overwrite, progress=progress, **options)
     members = voting.open_members(models)
     rows = None if data is None else dataset(data, fallback=members[0].analyzer.task if members else None)
     result = voting.ensemble(members, data=rows, progress=progress, **options)
     if output is not None:
         voting.save_ensemble(result, output, overwrite=overwrite)
+    return result
+
+
+def _review_vote(
+    models: Iterable[str | Path], data: Rows | None, output: str | Path | None, *, overwrite: bool, **options: Any
+) -> reviews.ReviewVote:
+    members = reviews.open_reviews(models)
+    rows = None if data is None else dataset(data, fallback=members[0][1].task)
+    result = reviews.ensemble(members, data=rows, **options)
+    if output is not None:
+        reviews.save_ensemble(result, output, overwrite=overwrite)
     return result
 
 
@@ -131,8 +148,8 @@ def explain(
         model: a model, or its folder.
         texts: raw texts, inputs or examples; wrap a single one: ``[text]``.
         name: what the answer calls the model.
-        options: ``labels``, ``target``, ``unit`` (``eojeol``, ``morpheme``, ``token``), ``mask``, ``leave_out``,
-            ``quick``, ``mask_target``, ``faithfulness``; see ``maeum.explaining.explain``.
+        options: ``labels``, ``aspect``, ``target``, ``unit`` (``eojeol``, ``morpheme``, ``token``), ``mask``, ``method``
+            (``mask``, ``exact``, ``ig``), ``leave_out``, ``quick``, ``mask_target``, ``faithfulness``, ``steps``; see ``maeum.explaining.explain``.
     """
     analyzer = model if isinstance(model, Analyzer) else folder.load(model)
     return explaining.explain(analyzer, texts, model=name or _name(model), progress=progress, **options)

@@ -5,7 +5,7 @@ Whatever gives the probabilities, the same decision rule and the same report fol
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from maeum._lang import say
 from maeum.analyzer import Analyzer
 from maeum.data import Dataset
 from maeum.errors import DataError, TaskMismatch, UsageError
-from maeum.formats import align, read_predictions
+from maeum.formats import Predictions, align, read_predictions
 from maeum.models.base import Proba
 from maeum.report import Report, make_report
 from maeum.task import Task, builtin_task, builtin_task_names
@@ -42,6 +42,9 @@ class Scored:
     seen: str = ""
     """Fingerprint of the rows the model was trained on, if known."""
     extra: dict[str, Any] = field(default_factory=dict)
+    grades: tuple[Mapping[str, str], ...] | None = None
+    """Predictions of an aspect task: for each row the aspects decided on, with their grades. They, and not the thresholds,
+    are the decisions then. None where there are no grades, or where a model gives them (``maeum.reviews``)."""
 
 
 def score_model(analyzer: Analyzer, data: Dataset, *, name: str = "") -> Scored:
@@ -66,23 +69,53 @@ def score_predictions(path: str | Path, data: Dataset, *, thresholds: Thresholds
     Args:
         path: the file.
         data: rows to match by id, by text and target, or by order, whichever holds for all rows.
-        thresholds: the decision rule; without one, 0.5 (or the most probable label).
+        thresholds: the decision rule; without one, 0.5 (or the most probable label). Of an aspect task the aspects that
+            the file gives a grade are the decisions; thresholds may only take some of them away.
+
+    Raises:
+        UsageError: the thresholds decide on an aspect that the file has no grade for.
     """
     predictions = read_predictions(path, data.task)
     matched = align(predictions, data)
+    notes = [
+        say(
+            f"예측과 데이터를 {matched.rule} 기준으로 맞췄습니다.",
+            f"predictions were matched to rows by {matched.rule}",
+        )
+    ]
+    grades = None
+    if data.task.kind == "aspect":
+        found = _predicted_grades(predictions, thresholds)
+        grades = None if found is None else tuple(found[row] for row in matched.rows)
+        notes.append(_graded_note(grades is not None))
     return Scored(
         data,
         data.task,
         predictions.scores[matched.rows],
         thresholds or Thresholds.default(data.task),
         str(path),
-        notes=(
-            say(
-                f"예측과 데이터를 {matched.rule} 기준으로 맞췄습니다.",
-                f"predictions were matched to rows by {matched.rule}",
-            ),
-        ),
+        notes=tuple(notes),
+        grades=grades,
     )
+
+
+def _predicted_grades(predictions: Predictions, thresholds: Thresholds | None) -> list[dict[str, str]] | None:
+    """Aspect → grade of each row of a file; None if it has no grades."""
+    labels = predictions.labels
+    if thresholds is not None or labels is None:
+        rule = thresholds or Thresholds.default(predictions.task)
+        labels = tuple(predictions.task.decode(on) for on in rule.decide(predictions.scores))
+    graded = predictions.graded(labels)
+    return None if graded is None else [{item["aspect"]: item["sentiment"] for item in row} for row in graded]
+
+
+def _graded_note(graded: bool) -> str:
+    if graded:
+        return say(
+            "예측 파일에는 찾은 속성의 감성만 있으므로, 감성은 사람도 달고 파일도 찾은 속성에서만 쟀습니다.",
+            "the file has grades only for aspects that were found, so grades were judged on those that people gave too",
+        )
+    return say("예측 파일에 감성이 없어 속성만 쟀습니다.", "the file has no grades, so only the aspects were judged")
 
 
 def judge(scored: Scored) -> Report:
@@ -116,6 +149,7 @@ def judge(scored: Scored) -> Report:
         data.y,
         scored.proba,
         scored.thresholds,
+        decided=_decided(scored),
         data=data.source,
         model=scored.model,
         train_support=scored.train_support,
@@ -123,6 +157,13 @@ def judge(scored: Scored) -> Report:
         tuned_on_same_rows=data.fingerprint in scored.thresholds.tuned_on,
         extra={**scored.extra, "data": {"rows": len(data), "fingerprint": data.fingerprint}},
     )
+
+
+def _decided(scored: Scored) -> NDArray[np.uint8] | None:
+    """(n, k) the aspects that graded predictions decided on; None where the thresholds decide."""
+    if scored.grades is None:
+        return None
+    return np.array([scored.task.encode(row) for row in scored.grades], np.uint8)
 
 
 def _judge_mapped(scored: Scored, label_map: LabelMap) -> Report:

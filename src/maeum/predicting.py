@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,16 +28,15 @@ from maeum.data import AspectLabel, Dataset, Example, Target
 from maeum.errors import DataError, TaskMismatch, UsageError
 from maeum.formats import (
     PredictionRow,
-    Predictions,
     align,
+    iter_examples,
     open_source,
     prediction_line,
-    read,
     read_predictions,
     write,
     write_predictions,
 )
-from maeum.task import Task
+from maeum.task import Task, builtin_task
 from maeum.thresholds import Thresholds
 
 SAVE_EVERY_SEC = 1.0
@@ -57,8 +57,9 @@ class Prediction:
     """Whether an earlier run had already finished, so that nothing was done."""
 
 
+NO_WORDS: Mapping[str, Any] = {"evidence": [], "sentiment_evidence": []}
 Evidence = Callable[[Sequence[Example]], list[Mapping[str, Any]]]
-"""For each row, label → the words that made it."""
+"""For each row, aspect → ``{"evidence", "sentiment_evidence"}``, the words that made it and its grade."""
 
 
 def prediction_rows(
@@ -67,7 +68,7 @@ def prediction_rows(
     """Predictions one by one; ``batch_size`` texts go through the model at a time.
 
     Args:
-        evidence: for review models: finds the words behind each aspect.
+        evidence: for review models: finds the words behind each aspect and its grade.
     """
     for batch in batched(examples, batch_size):
         proba = analyzer.predict_proba(batch)
@@ -78,7 +79,7 @@ def prediction_rows(
             labels = analyzer.task.decode(on)
             aspects = None if graded is None else graded[row]
             if aspects is not None and words is not None:
-                aspects = tuple({**item, "evidence": words[row].get(item["aspect"], [])} for item in aspects)
+                aspects = tuple({**item, **words[row].get(item["aspect"], NO_WORDS)} for item in aspects)
             by_key = _by_key(analyzer.task, scores)
             yield PredictionRow(example.id, example.text, example.target, labels, by_key, aspects)
 
@@ -286,27 +287,42 @@ def convert_predictions(
         output: the file to write, atomically.
         task: whose labels they are.
         to: ``jsonl``, ``csv``, ``tsv``, ``xlsx``, ``parquet``, or a corpus format such as ``nikl-ea``.
-        source: the corpus file the predictions are about; its rows give ids and texts, and a ``nikl-ea`` submission is
-            that file with only ``output`` replaced.
+        source: the corpus file the predictions are about; its rows give ids and texts, and a submission (``nikl-ea``,
+            ``nikl-sa``) is that file with only its answers replaced.
         thresholds: decide the labels anew from the scores; without it the file's own labels hold, or 0.5.
 
     Raises:
         TaskMismatch: a submission of another task's labels.
         DataError: predictions and source do not belong together.
     """
-    if to == "nikl-ea" and task.keys != NIKL_EA_KEYS:
-        raise TaskMismatch(
-            f"nikl-ea 제출 파일은 과제 nikl-ea의 예측으로만 만들 수 있습니다(예측의 과제: '{task.name}').",
-            f"a nikl-ea submission needs predictions of task nikl-ea, these are of '{task.name}'",
-        )
+    refuse_form(task, to)
     decided = _decided(rows, task, source, thresholds)
     if to in ("jsonl", *TABLES):
         write_predictions(decided, output, task, to)
     else:
         examples = [Example(row.id, row.text, row.target, row.labels, _aspect_labels(row)) for row in decided]
-        place = None if source is None else open_source(source).source.path
-        write(examples, output, to, task=task, source=place)
+        write(examples, output, to, task=task, source=_corpus_file(source, to))
     return len(decided)
+
+
+def refuse_form(task: Task, to: str) -> None:
+    """Say so where predictions of a task have no place in a form.
+
+    Raises:
+        TaskMismatch: a submission of another task's labels, or a completion without grades that are numbers.
+    """
+    own = builtin_task(to) if to in SUBMISSIONS else task
+    if (task.keys, task.sentiment_keys) != (own.keys, own.sentiment_keys):
+        raise TaskMismatch(
+            f"{to} 제출 파일은 과제 {to}의 예측으로만 만들 수 있습니다(예측의 과제: '{task.name}').",
+            f"a {to} submission needs predictions of task {to}, these are of '{task.name}'",
+        )
+    numbers = bool(task.sentiments) and all(re.fullmatch(r"-?\d+", grade) for grade in task.sentiment_keys)
+    if to == "completion" and not numbers:
+        raise TaskMismatch(
+            f"completion은 감성이 숫자인 속성 과제의 예측으로만 만들 수 있습니다(예측의 과제: '{task.name}').",
+            f"a completion needs predictions of an aspect task whose grades are numbers, these are of '{task.name}'",
+        )
 
 
 def stream_predictions(path: Path) -> Iterator[PredictionRow]:
@@ -320,16 +336,30 @@ def stream_predictions(path: Path) -> Iterator[PredictionRow]:
             yield PredictionRow(row["id"], row["text"], target, labels, row["scores"], aspects)
 
 
-def finish_predictions(rows: Path, output: Path, task: Task, *, to: str, source: str) -> None:
-    """Turn the finished rows of ``predict_file`` into the format asked for; tables in constant memory."""
+def finish_predictions(
+    rows: Path, output: Path, task: Task, *, to: str, source: str, format: str | None = None
+) -> None:
+    """Turn the finished rows of ``predict_file`` into the format asked for; tables in constant memory.
+
+    Args:
+        format: of ``source``; told from the file if not given. Where it is that of ``to``, the corpus file is copied.
+    """
     if to in TABLES:
         write_predictions(stream_predictions(rows), output, task, to)
     else:
-        convert_predictions(rows, output, task, to=to, source=source)
+        corpus = _corpus_file(source, to, format) is not None
+        convert_predictions(rows, output, task, to=to, source=source if corpus else None)
 
 
 TABLES = ("csv", "tsv", "xlsx", "parquet")
-NIKL_EA_KEYS = ("joy", "anticipation", "trust", "surprise", "disgust", "fear", "anger", "sadness")
+SUBMISSIONS = ("nikl-ea", "nikl-sa")
+"""Corpora whose own files are copied with the answers filled in."""
+
+
+def _corpus_file(source: str | None, to: str, format: str | None = None) -> Path | None:
+    """The file to fill the answers in: the source, if it is of the very corpus that is written; else rows are new."""
+    opened = None if source is None else open_source(source, format=format)
+    return opened.source.path if opened is not None and opened.format.name == to else None
 
 
 def _decided(rows: str | Path, task: Task, source: str | None, thresholds: Thresholds | None) -> list[PredictionRow]:
@@ -338,9 +368,10 @@ def _decided(rows: str | Path, task: Task, source: str | None, thresholds: Thres
     labels = predictions.labels
     if thresholds is not None or labels is None:
         labels = tuple(task.decode(on) for on in rule.decide(predictions.scores))
-    graded = _graded(predictions, labels)
+    graded = predictions.graded(labels) or (None,) * len(labels)
     if source is not None:
-        data: Dataset = read(source, task=task)
+        # a file that is only predicted on may be labelled for another task
+        data = Dataset(task, iter_examples(source, task=task, with_labels=False), source=source)
         order = align(predictions, data).rows
         return [
             PredictionRow(e.id, e.text, e.target, labels[row], _by_key(task, predictions.scores[row]), graded[row])
@@ -359,27 +390,6 @@ def _decided(rows: str | Path, task: Task, source: str | None, thresholds: Thres
         )
         for row in predictions.order
     ]
-
-
-def _graded(predictions: Predictions, labels: Sequence[tuple[str, ...]]) -> list[tuple[Mapping[str, Any], ...] | None]:
-    """The aspects of each row that are decided on, with the grades that the file has for them.
-
-    Raises:
-        UsageError: an aspect is decided on that the file has no grade for.
-    """
-    if predictions.aspects is None:
-        return [None] * len(labels)
-    found: list[tuple[Mapping[str, Any], ...] | None] = []
-    for row, (given, wanted) in enumerate(zip(predictions.aspects, labels, strict=True)):
-        missing = set(wanted) - {item["aspect"] for item in given}
-        if missing:
-            raise UsageError(
-                f"{row + 1}번째 예측에는 속성 '{min(missing)}'의 감성이 없습니다. 기준값을 낮추려면 모델에 넣고 다시 predict하세요.",
-                f"prediction {row + 1} has no grade for the aspect '{min(missing)}'; to lower a threshold, set it in the "
-                "model and predict again",
-            )
-        found.append(tuple(item for item in given if item["aspect"] in wanted))
-    return found
 
 
 def _aspect_labels(row: PredictionRow) -> tuple[AspectLabel, ...] | None:

@@ -425,7 +425,7 @@ class Report:
         facts = []
         for place, value in _leaves(self.extra):
             if _as_table(value) is None and value not in (None, "", []):
-                facts.append((" · ".join(map(_called, place)), _worded(value)))
+                facts.append((" · ".join(map(field_name, place)), _worded(value)))
         return facts
 
     def _extra_tables(self) -> list[tuple[str, list[str], list[list[str]]]]:
@@ -435,7 +435,7 @@ class Report:
             table = _as_table(value)
             if table is not None:
                 named = [field for field in place if len(place) == 1 or field not in ("rows", "results")]
-                tables.append((" · ".join(map(_called, named)), *table))
+                tables.append((" · ".join(map(field_name, named)), *table))
         return tables
 
     def _interval(self, metric: str) -> str:
@@ -889,12 +889,24 @@ _WORDS = {
     "row_flips": ("바뀐 행 비율", "rows flipped"),
     "cell_flips": ("바뀐 판정 비율", "decisions flipped"),
     "mean_shift": ("확률 변화 평균", "mean shift"),
+    "grade_flips": ("바뀐 등급 비율", "grades flipped"),
+    "graded_pairs": ("앞뒤 모두 찾은 (글, 속성) 쌍", "(text, aspect) pairs found before and after"),
+    "none": ("그대로", "unchanged"),
+    "no_spaces": ("띄어쓰기 없음", "no spaces"),
+    "typos": ("모음 오타", "vowel typos"),
+    "laughter": ("ㅋㅋ 덧붙임", "ㅋㅋ at the end"),
+    "emoji": ("이모지 덧붙임", "emoji at the end"),
+    "punctuation": ("마침표 바꿈", "other full stops"),
+    "nfd": ("NFD 글자", "NFD letters"),
+    "invisible": ("보이지 않는 글자", "invisible characters"),
+    "all": ("모두", "all"),
     **_METRICS,
 }
 """Names of fields often found in ``extra``."""
 
 
-def _called(field: str) -> str:
+def field_name(field: str) -> str:
+    """The words for a field that is often found in ``extra``, in the language in force; else the field itself."""
     return say(*_WORDS.get(field, (field, field)))
 
 
@@ -912,13 +924,13 @@ def _leaves(extra: Mapping[str, Any]) -> list[tuple[tuple[str, ...], Any]]:
 def _as_table(value: Any) -> tuple[list[str], list[list[str]]] | None:
     """Headings and cells of a list of objects, or of an object of objects (names first); None for anything else."""
     if isinstance(value, Mapping) and value and all(isinstance(row, Mapping) and row for row in value.values()):
-        rows = [{"": name, **row} for name, row in value.items()]
+        rows = [{"": field_name(name), **row} for name, row in value.items()]
     elif isinstance(value, list) and value and all(isinstance(row, Mapping) and row for row in value):
         rows = value
     else:
         return None
     heads = list(dict.fromkeys(head for row in rows for head in row))
-    return [_called(head) for head in heads], [[_worded(row.get(head)) for head in heads] for row in rows]
+    return [field_name(head) for head in heads], [[_worded(row.get(head)) for head in heads] for row in rows]
 
 
 def _worded(value: Any) -> str:

@@ -37,7 +37,7 @@ from maeum._processes import process_count
 from maeum._progress import Line, Step, steps
 from maeum.data import Dataset
 from maeum.errors import MaeumError, TaskMismatch, UsageError
-from maeum.experiment import DEFAULT_FOLDS, TrainSettings, refuse_untrainable, train
+from maeum.experiment import DEFAULT_FOLDS, TrainSettings, train
 from maeum.metrics import decision_metrics
 from maeum.search_report import SearchTable, Trial, html_page, write_csv
 from maeum.search_space import Space, config_toml, short
@@ -143,7 +143,13 @@ def search(
         MaeumError: three trials in a row failed; the sentence of the last is in it.
     """
     optuna = require("optuna")
-    refuse_untrainable(data.task)
+    if data.task.kind == "aspect":
+        raise UsageError(
+            f"tune은 속성 과제('{data.task.name}')를 받지 않습니다. 단계마다의 설정을 'maeum train --set sentiment.이름=값'으로 "
+            "바꾸어 가며 같은 --valid로 견주세요.",
+            f"tune does not take aspect tasks ('{data.task.name}'); change the settings of a stage with "
+            "'maeum train --set sentiment.NAME=VALUE' and compare on the same --valid",
+        )
     space = space or Space.default("linear", len(data.task))
     _check(space, trials, valid, data)
     space, metric = _with_metric(space, metric, data.task)

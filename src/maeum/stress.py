@@ -1,4 +1,4 @@
-"""A Korean stress suite: perturb texts in ways that keep their meaning, and count how often the labels flip.
+"""A Korean stress suite: perturb texts in ways that keep their meaning, and count how often labels and grades flip.
 
 Each perturbation leaves the target span as it is, so that a flip is never due to a lost target. What a model with
 honest text preparation should shrug off entirely (NFD, invisible characters) is listed beside what it can only try to.
@@ -7,16 +7,19 @@ honest text preparation should shrug off entirely (NFD, invisible characters) is
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from maeum._lang import say
 from maeum.analyzer import Analyzer
 from maeum.data import Dataset, Input, Target
 from maeum.metrics import decision_metrics
+from maeum.models.base import Proba
+from maeum.report import field_name
 
 Perturb = Callable[[str, np.random.Generator], str]
 
@@ -66,16 +69,6 @@ PERTURBATIONS: dict[str, Perturb] = {
     "invisible": invisible,
 }
 
-_NAMES_KO = {
-    "no_spaces": "띄어쓰기 없음",
-    "typos": "모음 오타",
-    "laughter": "ㅋㅋ 덧붙임",
-    "emoji": "이모지 덧붙임",
-    "punctuation": "마침표 바꿈",
-    "nfd": "NFD 글자",
-    "invisible": "보이지 않는 글자",
-}
-
 
 @dataclass(frozen=True)
 class StressReport:
@@ -86,7 +79,9 @@ class StressReport:
     results: Mapping[str, Mapping[str, float]]
     """Perturbation → ``row_flips`` (share of rows whose label set changed), ``cell_flips`` (share of row–label
     decisions that changed), ``mean_shift`` (mean absolute change of probability), and, for labelled rows,
-    ``macro_f1`` and ``micro_f1`` after it."""
+    ``macro_f1`` and ``micro_f1`` after it. Models of an aspect task also ``grade_flips``, the share of (row, aspect)
+    pairs found both before and after whose grade changed, and ``graded_pairs``, how many such pairs there are; without any
+    there is no ``grade_flips``."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -97,12 +92,16 @@ class StressReport:
         from maeum._tables import text_table
 
         heads = [say("흔들기", "perturbation"), say("바뀐 행", "rows flipped"), say("바뀐 판정", "decisions flipped")]
+        graded = any("graded_pairs" in values for values in self.results.values())
+        heads += [say("바뀐 등급", "grades flipped")] if graded else []
         heads += [say("확률 변화", "mean shift"), "micro-F1", "macro-F1"]
         rows = []
         for name, values in self.results.items():
-            cells = [f"{values['row_flips']:.1%}", f"{values['cell_flips']:.2%}", f"{values['mean_shift']:.4f}"]
+            cells = [f"{values['row_flips']:.1%}", f"{values['cell_flips']:.2%}"]
+            cells += [f"{values['grade_flips']:.1%}" if "grade_flips" in values else "–"] if graded else []
+            cells += [f"{values['mean_shift']:.4f}"]
             cells += [f"{values[metric]:.4f}" if metric in values else "–" for metric in ("micro_f1", "macro_f1")]
-            rows.append([say(_NAMES_KO.get(name, name), name), *cells])
+            rows.append([field_name(name), *cells])
         return text_table(heads, rows)
 
 
@@ -114,20 +113,48 @@ def stress_test(analyzer: Analyzer, data: Dataset, *, rows: int = 2000, seed: in
     inputs = sample.inputs
     before = analyzer.predict_proba(inputs)
     decided = analyzer.decide(before)
+    grades = _grades(analyzer, inputs, decided, before)
     labelled = sample.is_labelled and sample.task.keys == analyzer.task.keys
     results: dict[str, dict[str, float]] = {}
     for name, change in {"none": _same, **PERTURBATIONS}.items():
-        after = analyzer.predict_proba([perturbed(item, change, rng) for item in inputs])
+        changed = [perturbed(item, change, rng) for item in inputs]
+        after = analyzer.predict_proba(changed)
         now = analyzer.decide(after)
         results[name] = {
             "row_flips": float((now != decided).any(1).mean()),
             "cell_flips": float((now != decided).mean()),
             "mean_shift": float(np.abs(after - before).mean()),
         }
+        if grades is not None:
+            results[name] |= grade_flips(grades, _grades(analyzer, changed, now, after) or [])
         if labelled:
             found = decision_metrics(sample.y, now)
             results[name] |= {metric: found[metric] for metric in ("micro_f1", "macro_f1")}
     return StressReport(len(sample), results)
+
+
+def grade_flips(before: Sequence[Mapping[str, str]], after: Sequence[Mapping[str, str]]) -> dict[str, float]:
+    """``graded_pairs``, the (row, aspect) pairs found both before and after, and ``grade_flips``, the share whose grade changed.
+
+    Args:
+        before, after: for each row aspect → grade.
+    """
+    both = [
+        (mine[aspect], theirs[aspect])
+        for mine, theirs in zip(before, after, strict=True)
+        for aspect in mine
+        if aspect in theirs
+    ]
+    flips = {"grade_flips": sum(old != new for old, new in both) / len(both)} if both else {}
+    return {**flips, "graded_pairs": float(len(both))}
+
+
+def _grades(
+    analyzer: Analyzer, inputs: Sequence[Input], on: NDArray[np.uint8], proba: Proba
+) -> list[dict[str, str]] | None:
+    """Aspect → grade of every row; None for models that give none."""
+    graded = analyzer.grade(inputs, on, proba)
+    return None if graded is None else [{item["aspect"]: item["sentiment"] for item in row} for row in graded]
 
 
 def perturbed(item: Input, change: Perturb, rng: np.random.Generator) -> Input:

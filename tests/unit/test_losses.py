@@ -31,6 +31,8 @@ VARIANTS = [
     (LossConfig("asl-seed001", gamma_pos=1.5, label_smoothing=0.1), "multilabel"),
     (LossConfig("ce"), "multiclass"),
     (LossConfig("ce", class_weight="balanced", label_smoothing=0.1), "multiclass"),
+    (LossConfig("ordinal"), "multiclass"),
+    (LossConfig("ordinal", steepness=0.5, class_weight="balanced", label_smoothing=0.1), "multiclass"),
 ]
 
 
@@ -200,6 +202,51 @@ def test_asl_seed001_is_that_repositorys_formula():
     np.testing.assert_allclose(got.mean().item(), -flat.sum() / flat.size, rtol=1e-9)
 
 
+@pytest.mark.parametrize("steepness", [0.3, 2.0])
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_ordinal_is_cross_entropy_with_labels_that_fall_with_distance(steepness, smoothing):
+    z, y = batch("multiclass", n=50, scale=4.0)
+    expected = []
+    for row, right in zip(z.tolist(), y.argmax(1).tolist(), strict=True):
+        near = [np.exp(-steepness * abs(grade - right)) for grade in range(K)]
+        total = sum(np.exp(logit) for logit in row)
+        cost = 0.0
+        for logit, share in zip(row, near, strict=True):
+            soft = (1 - smoothing) * share / sum(near) + smoothing / K
+            cost -= soft * np.log(np.exp(logit) / total)
+        expected.append(cost)
+    config = LossConfig("ordinal", steepness=steepness, label_smoothing=smoothing)
+    np.testing.assert_allclose(make_loss(config, "multiclass")(z, y).numpy(), expected, rtol=1e-10)
+
+
+def test_ordinal_costs_more_the_farther_off_and_ce_does_not():
+    y = torch.eye(K, dtype=torch.float64)[[0] * K]
+    sure = 6 * torch.eye(K, dtype=torch.float64)  # each row is sure of one grade; the first is right
+    ordinal = make_loss(LossConfig("ordinal"), "multiclass")(sure, y)
+    assert (ordinal.diff() > 0).all()
+    plain = make_loss(LossConfig("ce"), "multiclass")(sure, y)
+    torch.testing.assert_close(plain[1:], plain[1].expand(K - 1))
+
+
+def test_ordinal_is_least_at_its_own_soft_labels_and_keeps_the_right_grade_on_top():
+    y = torch.eye(K, dtype=torch.float64)
+    z = torch.zeros(K, K, dtype=torch.float64, requires_grad=True)
+    loss = make_loss(LossConfig("ordinal", steepness=1.0), "multiclass")
+    for _ in range(400):
+        (slope,) = torch.autograd.grad(loss(z, y).sum(), z)
+        z = (z - 2 * slope).detach().requires_grad_()
+    found = torch.softmax(z, 1).detach().numpy()
+    distance = np.abs(np.subtract.outer(np.arange(K), np.arange(K)))
+    np.testing.assert_allclose(found, np.exp(-distance) / np.exp(-distance).sum(1, keepdims=True), atol=1e-6)
+    assert (found.argmax(1) == np.arange(K)).all()
+
+
+def test_a_steep_ordinal_loss_is_ce():
+    z, y = batch("multiclass")
+    steep = built(LossConfig("ordinal", steepness=60.0, class_weight="balanced"), "multiclass")(z, y)
+    torch.testing.assert_close(steep, built(LossConfig("ce", class_weight="balanced"), "multiclass")(z, y))
+
+
 # -- weights ------------------------------------------------------------------------------------------------------------
 
 
@@ -274,6 +321,7 @@ def test_an_unknown_loss_is_refused_with_the_nearest_name(name, near):
         {"name": "asl", "gamma_neg": True},
         {"name": "asl", "focus_gradient": "yes"},
         {"name": "asl-seed001", "eps": 0.0},
+        {"name": "ordinal", "steepness": 0.0},
     ],
 )
 def test_values_out_of_range_are_refused(settings):
@@ -288,6 +336,7 @@ def test_values_out_of_range_are_refused(settings):
         ({"name": "asl", "pos_weight": "balanced"}, "clip"),
         ({"name": "asl-seed001", "clip": 0.05}, "eps"),
         ({"name": "ce", "alpha": 0.25}, "class_weight"),
+        ({"name": "ce", "steepness": 1.0}, "class_weight"),
     ],
 )
 def test_a_setting_of_another_loss_is_refused_not_ignored(settings, has):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -110,6 +111,42 @@ def parse_completion(cell: str, labels: LabelReader) -> tuple[AspectLabel, ...]:
         grade = match["grade"].replace("\u2212", "-").replace("–", "-").lstrip("+")
         found.append(labels.aspect(match["aspect"].rstrip(), grade))
     return tuple(found)
+
+
+def parse_graded(cell: str, labels: LabelReader) -> tuple[AspectLabel, ...]:
+    """Aspects with their grades as tables of predictions hold them: ``배송 -1, 디자인 2``, ``본품#품질 positive``.
+
+    Aspects and grades of the task may hold spaces and commas. An empty cell says that there is no aspect.
+
+    Raises:
+        DataError: a part is not an aspect of the task and one of its grades, or is so in two ways.
+    """
+    found: list[AspectLabel] = []
+    parts = cell.split(",") if cell.strip() else []
+    begin = 0
+    for end in range(1, len(parts) + 1):
+        ways = _graded(",".join(parts[begin:end]), labels)
+        if len(ways) == 1:
+            found += ways
+            begin = end
+    if begin < len(parts):
+        word, task = parts[begin].strip()[:40], labels.task
+        example = f"{task.keys[0]} {task.sentiment_keys[0]}" if task is not None and task.sentiments else "배송 -1"
+        raise DataError(
+            f"'{word}'을(를) '속성 감성'으로 읽을 수 없습니다. 예: {example}",
+            f"'{word}' is not an aspect and its grade, as in: {example}",
+        )
+    return tuple(found)
+
+
+def _graded(text: str, labels: LabelReader) -> list[AspectLabel]:
+    """Every way to read a text as an aspect and a grade with a space between them."""
+    words = text.split()
+    found = []
+    for cut in range(1, len(words)):
+        with contextlib.suppress(TaskMismatch):
+            found.append(labels.aspect(" ".join(words[:cut]), " ".join(words[cut:])))
+    return found
 
 
 def completion_text(aspects: Iterable[AspectLabel]) -> str:

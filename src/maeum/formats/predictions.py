@@ -35,7 +35,7 @@ class PredictionRow:
     scores: Mapping[str, float]
     """Probability of every label, in task order."""
     aspects: tuple[Mapping[str, Any], ...] | None = None
-    """Aspect tasks: ``{"aspect", "sentiment", "score", "sentiment_scores", "evidence", "begin", "end"}``."""
+    """Aspect tasks: ``{"aspect", "sentiment", "score", "sentiment_scores", "evidence", "sentiment_evidence", "begin", "end"}``."""
     meta: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:

@@ -205,11 +205,16 @@ def read_aspects(value: Any, text: str, labels: LabelReader) -> tuple[AspectLabe
 
 
 def _aspect(item: Any, text: str, labels: LabelReader) -> AspectLabel:
-    if not isinstance(item, dict) or "aspect" not in item or "sentiment" not in item:
+    if not isinstance(item, dict) or "aspect" not in item:
         raise DataError(
             'aspects의 항목은 {"aspect", "sentiment"}여야 합니다.', 'an item of aspects is {"aspect", "sentiment", …}'
         )
-    aspect, grade = item["aspect"], item["sentiment"]
+    aspect, grade = item["aspect"], item.get("sentiment")
+    if grade is None or grade == "":
+        raise DataError(
+            f"속성 '{str(aspect)[:40]}'에 감성(sentiment)이 없습니다. 감성을 적거나 그 속성을 빼세요.",
+            f"the aspect '{str(aspect)[:40]}' has no sentiment; give it one or leave the aspect out",
+        )
     if isinstance(grade, int) and not isinstance(grade, bool):
         grade = str(grade)
     found = labels.aspect(as_text(aspect, "aspect"), as_text(grade, "sentiment"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maeum.data import Input, Target
-from maeum.errors import DataError, TaskMismatch
+from maeum.errors import DataError, TaskMismatch, UsageError
 from maeum.formats.emojson import WORDS
 from maeum.formats.jsonrows import json_rows
-from maeum.formats.labels import LabelReader
+from maeum.formats.labels import LabelReader, parse_graded
 from maeum.formats.lines import Row, Source
 from maeum.formats.options import ReadOptions
-from maeum.formats.predictions import BASE
+from maeum.formats.predictions import BASE, short
 from maeum.formats.records import read_aspects
 from maeum.formats.tables import table_rows
 from maeum.formats.targets import locate
@@ -51,13 +51,38 @@ class Predictions:
     labels: tuple[tuple[str, ...], ...] | None
     """Decided labels, if every row has them."""
     aspects: tuple[tuple[Mapping[str, Any], ...], ...] | None
-    """Of an aspect task: the aspects with their grades as they stand in the file, if every row has them."""
+    """Of an aspect task: the aspects with their grades as they stand in the file, if every row has them. A table holds
+    aspect and grade; ``score`` is then that of the aspect's column."""
     order: tuple[int, ...]
     """For each row of the file its index here: rows that repeat a text and target with the same scores are one."""
     source: str = ""
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def graded(self, labels: Sequence[tuple[str, ...]]) -> tuple[tuple[Mapping[str, Any], ...], ...] | None:
+        """For each row those of its ``aspects`` that are decided on; None if the file has no grades.
+
+        Args:
+            labels: the aspects decided on, for each row.
+
+        Raises:
+            UsageError: an aspect is decided on that the file has no grade for.
+        """
+        if self.aspects is None:
+            return None
+        found = []
+        for row, (given, wanted) in enumerate(zip(self.aspects, labels, strict=True)):
+            missing = set(wanted) - {item["aspect"] for item in given}
+            if missing:
+                raise UsageError(
+                    f"{row + 1}번째 예측에는 속성 '{min(missing)}'의 감성이 없습니다. 기준값을 낮추려면 모델에 넣고 다시 "
+                    "predict하세요.",
+                    f"prediction {row + 1} has no grade for the aspect '{min(missing)}'; to lower a threshold, set it in "
+                    "the model and predict again",
+                )
+            found.append(tuple(item for item in given if item["aspect"] in wanted))
+        return tuple(found)
 
 
 def read_predictions(path: str | Path, task: Task, *, options: ReadOptions | None = None) -> Predictions:
@@ -81,7 +106,11 @@ def read_predictions(path: str | Path, task: Task, *, options: ReadOptions | Non
     rows = [found[index] for index in kept]
     texts = [row.text for row in rows if row.text is not None]
     labels = [row.labels for row in rows if row.labels is not None]
-    graded = [row.aspects for row in rows if row.aspects is not None]
+    graded = [
+        tuple({"score": short(scores[index, task.keys.index(item["aspect"])]), **item} for item in row.aspects)
+        for index, row in zip(kept, rows, strict=True)
+        if row.aspects is not None
+    ]
     ids = [row.id for row in rows if row.id]
     _unique(ids, source)
     return Predictions(
@@ -177,14 +206,14 @@ def _placed(row: Row, task: Task, reader: LabelReader, source: Source) -> _Found
     try:
         if row.error is not None:
             raise row.error
-        return _found(row.value, task, reader)
+        return _found(row.value, task, reader, table=source.suffix in _TABLE_SUFFIXES)
     except (DataError, TaskMismatch) as error:
         if isinstance(error, DataError) and error.path:
             raise
         raise DataError(error.ko, error.en, path=source.name, line=row.line) from error
 
 
-def _found(value: Any, task: Task, reader: LabelReader) -> _Found:
+def _found(value: Any, task: Task, reader: LabelReader, *, table: bool) -> _Found:
     scores = None
     for item in _objects(value):
         scores = _scores(item, task)
@@ -198,9 +227,13 @@ def _found(value: Any, task: Task, reader: LabelReader) -> _Found:
     text, target, form = _input(value)
     given = value.get("labels") if isinstance(value, dict) else None
     labels = reader.cell(given) if isinstance(given, str) and task.kind != "aspect" else None
+    graded: tuple[Mapping[str, Any], ...] | None = None
+    if table and task.kind == "aspect" and isinstance(value, dict) and "labels" in value:
+        cells = parse_graded("" if given is None else str(given), reader)
+        labels = task.order(item.aspect for item in cells)
+        graded = tuple({"aspect": item.aspect, "sentiment": item.sentiment} for item in cells)
     if isinstance(given, list) and all(isinstance(item, str) for item in given):
         labels = reader.words(given) if given or task.kind != "multiclass" else ()
-    graded: tuple[Mapping[str, Any], ...] | None = None
     if isinstance(value, dict) and isinstance(value.get("aspects"), list):
         aspects = read_aspects(value["aspects"], text or "", reader) or ()
         labels = task.order(item.aspect for item in aspects)

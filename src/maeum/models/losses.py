@@ -3,8 +3,9 @@
 No loss here averages over the batch. The training loop does, over all examples of a step, so that accumulated
 gradients, several processes and a short last batch give the gradient of the same objective.
 
-``bce``, ``focal``, ``asl`` and ``asl-seed001`` treat labels as independent (multilabel); ``ce`` and the softmax form
-of ``focal`` pick one (multiclass). Weights and focusing bend probabilities; calibrate and tune thresholds afterwards.
+``bce``, ``focal``, ``asl`` and ``asl-seed001`` treat labels as independent (multilabel); ``ce``, ``ordinal`` and the
+softmax form of ``focal`` pick one (multiclass); ``ordinal`` believes that the labels stand in an order, as grades do.
+Weights, focusing and soft labels bend probabilities; calibrate and tune thresholds afterwards.
 
 Shapes: n examples, k labels. z: logits; p: their sigmoid or softmax; s: label smoothing.
 """
@@ -38,6 +39,7 @@ LOSSES: Mapping[str, tuple[Kind, ...]] = {
     "asl": ("multilabel",),
     "asl-seed001": ("multilabel",),
     "ce": ("multiclass",),
+    "ordinal": ("multiclass",),
 }
 """Every loss and the kinds of task it fits."""
 
@@ -50,6 +52,7 @@ _OWN: Mapping[str, Mapping[str, Any]] = {
     "asl": {"gamma_neg": 4.0, "gamma_pos": 1.0, "clip": 0.05, "focus_gradient": False},
     "asl-seed001": {"gamma_neg": 4.0, "gamma_pos": 0.0, "eps": 0.1},
     "ce": {"class_weight": "none"},
+    "ordinal": {"class_weight": "none", "steepness": 2.0},
 }
 """The settings each loss has beside label smoothing, with their defaults."""
 
@@ -68,7 +71,7 @@ class LossConfig:
     pos_weight: Balance = "none"
     """bce: ``balanced`` weighs the positives of a label by negatives / positives, cut to ``POS_WEIGHT_RANGE``."""
     class_weight: Balance = "none"
-    """ce, and focal on multiclass: ``balanced`` weighs a class by n / (k · its rows); no cut-off."""
+    """ce, ordinal, and focal on multiclass: ``balanced`` weighs a class by n / (k · its rows); no cut-off."""
     gamma: float | None = None
     """focal: how strongly easy labels are ignored; 2."""
     alpha: float | None = None
@@ -83,6 +86,8 @@ class LossConfig:
     """asl-seed001: added to probabilities inside the logarithm; 0.1."""
     focus_gradient: bool | None = None
     """asl: whether the gradient passes through the focusing weight too; no."""
+    steepness: float | None = None
+    """ordinal: how fast a class matters less the more classes it lies from the right one; 2. Large is ce."""
 
     def __post_init__(self) -> None:
         if self.name not in LOSSES:
@@ -104,6 +109,7 @@ class LossConfig:
         self._between("alpha", 0, 1, open_low=True)
         self._between("clip", 0, 1)
         self._between("eps", 0, 1, open_low=True)
+        self._between("steepness", 0, math.inf, open_low=True)
         if self.focus_gradient not in (None, False, True):
             raise UsageError(
                 f"focus_gradient는 참 또는 거짓입니다: {self.focus_gradient!r}",
@@ -176,6 +182,8 @@ def make_loss(config: LossConfig, kind: Kind, support: Support | None = None, ro
         return _prepared(lambda z, y: _bce(z, _soft(y, s), weight))
     if config.name == "ce":
         return _prepared(lambda z, y: _ce(z, y, s, weight))
+    if config.name == "ordinal":
+        return _prepared(lambda z, y: _ordinal(z, y, s, own["steepness"], weight))
     if config.name == "focal" and kind == "multiclass":
         if own["alpha"] is not None:
             # one alpha for all classes would only scale the loss
@@ -210,6 +218,22 @@ def _ce(z: Tensor, y: Tensor, smoothing: float, weight: Tensor | None) -> Tensor
     if weight is not None:
         q = q * weight.to(z)
     return -(q * functional.log_softmax(z, 1)).sum(1)
+
+
+def _ordinal(z: Tensor, y: Tensor, smoothing: float, steepness: float, weight: Tensor | None) -> Tensor:
+    """Cross-entropy with soft ordinal labels: -w Σ q_c log p_c, q_c = exp(-β |c - t|) / Σ_j exp(-β |j - t|).
+
+    Díaz & Marathe 2019, "Soft Labels for Ordinal Regression" (CVPR), eqs. 1-2, with the absolute difference of ranks
+    times β (``steepness``) as the metric φ. A neighbour of the right class t costs less than a class far away, and the
+    outputs stay those of a softmax. w is the weight of the class t: weighing every c, as ``ce`` does under smoothing,
+    would pull the soft labels themselves towards rare classes. β → ∞ is ``ce``.
+    """
+    k = z.shape[1]
+    rank = torch.arange(k, device=z.device, dtype=z.dtype)
+    near = torch.softmax(-steepness * (rank[:, None] - rank[None, :]).abs(), 1)
+    q = (y @ near) * (1 - smoothing) + smoothing / k
+    loss = -(q * functional.log_softmax(z, 1)).sum(1)
+    return loss if weight is None else loss * (y * weight.to(z)).sum(1)
 
 
 def _focal_sigmoid(z: Tensor, y: Tensor, gamma: float, alpha: float | None) -> Tensor:

@@ -51,7 +51,7 @@ class ReviewPredictor:
         """
         rows, columns = np.nonzero(on)
         asked = [
-            replace(inputs[row], aspect=described(self.task, self.task.keys[column]))
+            self.asked(inputs[row], self.task.keys[column])
             for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
         ]
         found: list[list[dict[str, Any]]] = [[] for _ in inputs]
@@ -69,6 +69,10 @@ class ReviewPredictor:
                 }
             )
         return found
+
+    def asked(self, item: Input, aspect: str) -> Input:
+        """What the second stage is asked about an aspect (by key) of a text."""
+        return replace(item, aspect=described(self.task, aspect))
 
     def save(self, folder: Path) -> None:
         """``aspects/`` and ``sentiment/``, each a sealed model folder that can be used on its own."""

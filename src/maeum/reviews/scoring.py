@@ -19,6 +19,7 @@ from maeum._tables import text_table
 from maeum.analyzer import Analyzer
 from maeum.data import Dataset
 from maeum.errors import UsageError
+from maeum.evaluation import Scored
 from maeum.metrics import counts
 from maeum.report import Report
 from maeum.reviews.predictor import ReviewPredictor
@@ -65,7 +66,9 @@ class ReviewScores:
         heads = [say("단계", "stage"), say("지표", "metric"), say("값", "value")]
         stages = {
             "aspect": say("속성", "aspects"),
-            "sentiment": say("감성(정답 속성)", "sentiment"),
+            "sentiment": say("감성(정답 속성)", "sentiment")
+            if sum(map(sum, self.confusion)) == self.pairs
+            else say("감성(찾은 정답 속성)", "sentiment (of aspects found)"),
             "pipeline": say("둘 다", "both"),
         }
         rows = []
@@ -126,6 +129,14 @@ def with_review_scores(report: Report, analyzer: Analyzer, data: Dataset) -> Rep
     if not isinstance(analyzer.predictor, ReviewPredictor) or not same:
         return report
     return report.with_extra(review=score_reviews(analyzer, data).to_dict())
+
+
+def with_predicted_scores(report: Report, scored: Scored) -> Report:
+    """The report with the scores of grades and of pairs that a predictions file holds; of other files as it is."""
+    if scored.grades is None:
+        return report
+    given = [grades(example.aspects or ()) for example in scored.data]
+    return report.with_extra(review=score_pairs(scored.task, given, scored.grades).to_dict())
 
 
 def score_pairs(

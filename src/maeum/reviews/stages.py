@@ -6,8 +6,9 @@ aspect that is added later, with a description, can be graded without training.
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from maeum.data import AspectLabel, Dataset, Example
 from maeum.errors import UsageError
@@ -18,20 +19,28 @@ JOINT = "\u241f"
 
 
 def aspect_task(task: Task) -> Task:
-    """The first stage: any number of the aspects."""
-    _check(task)
+    """The first stage: any number of the aspects.
+
+    Raises:
+        UsageError: as of ``check``.
+    """
+    check(task)
     return Task(f"{task.name}/aspects", "multilabel", task.labels, description=task.description)
 
 
 def sentiment_task(task: Task) -> Task:
-    """The second stage: exactly one grade."""
-    _check(task)
+    """The second stage: exactly one grade.
+
+    Raises:
+        UsageError: as of ``check``.
+    """
+    check(task)
     return Task(f"{task.name}/sentiment", "multiclass", task.sentiments, description=task.description)
 
 
 def joint_task(task: Task) -> Task:
     """Both at once: any number of (aspect, grade) pairs, aspects × grades labels. For comparison: seed 004 argues against it."""
-    _check(task)
+    check(task)
     labels = tuple(
         Label(f"{aspect.key}{JOINT}{grade.key}", f"{aspect.name('ko')} {grade.name('ko')}")
         for aspect in task.labels
@@ -92,8 +101,30 @@ def described(task: Task, key: str) -> str:
     return f"{label.name('ko')}: {label.description}" if label.description else label.name("ko")
 
 
-def _check(task: Task) -> None:
+def check(task: Task) -> None:
+    """Whether a task can be learnt in two stages.
+
+    Raises:
+        UsageError: not an aspect task, or two aspects or two grades that a model is told in the same words.
+    """
     if task.kind != "aspect":
         raise UsageError(
             f"과제 '{task.name}'은(는) 속성(aspect) 과제가 아닙니다.", f"task '{task.name}' is not an aspect task"
         )
+    _refuse_same("속성", "aspects", task.name, {key: described(task, key) for key in task.keys})
+    _refuse_same("감성", "grades", task.name, {label.key: label.name("ko") for label in task.sentiments})
+
+
+def _refuse_same(ko: str, en: str, task: str, told: Mapping[str, str]) -> None:
+    """Refuse keys whose words are the same once spaces, case and how Hangul is composed are left aside."""
+    seen: dict[str, str] = {}
+    for key, words in told.items():
+        plain = " ".join(unicodedata.normalize("NFKC", words).casefold().split())
+        if plain in seen:
+            raise UsageError(
+                f"과제 '{task}'의 {ko} '{seen[plain]}'과(와) '{key}'은(는) 모델에게 알려 주는 말이 '{words}'(으)로 같아 "
+                "가릴 수 없습니다. ko나 description을 다르게 적어 주세요.",
+                f"the {en} '{seen[plain]}' and '{key}' of task '{task}' are both told to the model as '{words}', so it cannot "
+                "tell them apart; give them another ko or description",
+            )
+        seen[plain] = key

@@ -22,6 +22,7 @@ from maeum.analyzer import Analyzer
 from maeum.data import Dataset
 from maeum.errors import TaskMismatch, UsageError
 from maeum.experiment import MIN_TRAIN_ROWS, RunResult, TrainSettings, fit, new_model, save_run
+from maeum.reviews import card
 from maeum.reviews.predictor import ReviewPredictor
 from maeum.reviews.scoring import with_review_scores
 from maeum.reviews.stages import aspect_rows, disputed, sentiment_rows
@@ -54,7 +55,7 @@ def train(
             f"the valid rows are of task '{valid.task.name}', the training rows of '{data.task.name}'",
         )
     rows, judge = _split(data.labelled(), valid, settings.split_seed)
-    work = None if output is None or settings.model == "linear" else Path(f"{output}.partial")
+    work = None if output is None or settings.is_quick else Path(f"{output}.partial")
     made = {"aspects": aspect_rows(rows), "sentiment": sentiment_rows(rows)}
     judged = {} if judge is None else {"aspects": aspect_rows(judge), "sentiment": sentiment_rows(judge)}
     of_stage = {stage: _of_stage(settings, stage) for stage in STAGES}
@@ -79,7 +80,7 @@ def train(
     result = _joined(data, rows, judge, results)
     if output is not None and is_main_process():
         progress(say("저장", "saving"))
-        save_run(result, Path(output), overwrite=overwrite)
+        save_run(result, Path(output), overwrite=overwrite, section=card.section(result.analyzer, result.report))
         if work is not None:
             shutil.rmtree(work, ignore_errors=True)
     wait_for_all()
@@ -169,7 +170,8 @@ def _joined(data: Dataset, rows: Dataset, judge: Dataset | None, results: Mappin
         "stages": {stage: results[stage].analyzer.about for stage in STAGES},
         "notes": notes,
     }
-    analyzer = Analyzer(model, prep=TextPrep.named("raw"), thresholds=aspects.analyzer.thresholds, about=about)
+    thresholds = aspects.analyzer.thresholds
+    analyzer = Analyzer(model, prep=TextPrep.named("raw"), thresholds=thresholds, about=about)
     report = dataclasses.replace(aspects.report, notes=tuple(notes)).with_extra(
         sentiment=dict(sentiment.report.metrics)
     )
@@ -180,4 +182,13 @@ def _joined(data: Dataset, rows: Dataset, judge: Dataset | None, results: Mappin
     # thresholds are tuned on what the analyzer gives, and the stage's calibration is inside of it
     proba = aspects.analyzer.calibration.apply(aspects.oof.proba)
     oof = dataclasses.replace(aspects.oof, task=data.task, proba=proba)
-    return RunResult(analyzer, report, oof, seconds=seconds, history=history)
+    folds = tuple(
+        Analyzer(
+            ReviewPredictor(data.task, first, second),
+            prep=TextPrep.named("raw"),
+            thresholds=thresholds,
+            about={**about, "fold": number},
+        )
+        for number, (first, second) in enumerate(zip(aspects.fold_analyzers, sentiment.fold_analyzers, strict=True))
+    )
+    return RunResult(analyzer, report, oof, folds, seconds, history)

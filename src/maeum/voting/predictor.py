@@ -99,8 +99,8 @@ def check_task(task: Task, other: Task) -> None:
     """
     if task.kind == "aspect":
         raise TaskMismatch(
-            "후기 모델은 아직 함께 투표할 수 없습니다. 속성마다의 감성은 한 모델이 답해야 합니다.",
-            "review models cannot vote yet: the grade of each aspect is one model's answer",
+            "리뷰 모델의 예측 파일끼리는 투표할 수 없습니다. 모델 폴더끼리는 단계마다 투표합니다: 'maeum ensemble 폴더 폴더 -o DIR'",
+            "predictions of review models cannot vote; their folders can, stage by stage: 'maeum ensemble DIR DIR -o OUT'",
         )
     if other.fingerprint != task.fingerprint:
         raise TaskMismatch(

@@ -25,12 +25,16 @@ from maeum.apps.cli._options import (
 
 @click.command(
     help=say(
-        "INPUT을 다른 형식으로 바꿉니다. INPUT이 예측 파일이고 --to nikl-ea이면 --source의 행에 답만 채운 제출 파일이 됩니다.",
-        "INPUT in another format. With a predictions file and --to nikl-ea, the rows of --source with the answers filled in.",
+        "INPUT을 다른 형식으로 바꿉니다. INPUT이 예측 파일이고 --to nikl-ea(nikl-sa)이면 --source의 행에 답만 채운 제출 파일이 "
+        "됩니다.",
+        "INPUT in another format. With a predictions file and --to nikl-ea (nikl-sa), the rows of --source with the answers "
+        "filled in.",
     ),
     epilog=examples(
         "maeum convert train.jsonl --from nikl-ea --to csv -o train.csv",
         "maeum convert test_predict.json --to nikl-ea --source test.jsonl --thresholds thresholds.json -o submission.jsonl",
+        "maeum convert 결과.jsonl --to nikl-sa --source nikluge-sa-2022-test.jsonl -o submission.jsonl",
+        "maeum convert 결과.csv --to completion --task review-fashion -o 결과.md",
     ),
 )
 @click.argument("input", metavar="INPUT")

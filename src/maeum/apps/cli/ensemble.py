@@ -126,12 +126,16 @@ def ensemble(models: tuple[str, ...], output: str, **words: Any) -> None:
 
 def _folders(models: Sequence[str], output: str, options: dict[str, Any], words: dict[str, Any]) -> None:
     from maeum._files import refuse_existing
+    from maeum.reviews import is_review_folder
     from maeum.voting import ensemble as run
     from maeum.voting import open_members, save_ensemble
 
     progress = Say(quiet=words["quiet"] or words["as_json"])
     refuse_existing(Path(output), overwrite=words["overwrite"])
     progress(say(f"모델 {len(models)}개 여는 중", f"opening {len(models)} models"))
+    if any(is_review_folder(model) for model in models):
+        _reviews(models, output, options, words, progress)
+        return
     members = open_members(models)
     data = _data(words, output, members[0].analyzer.task)
     result = run(members, data=data, progress=progress, **options)
@@ -144,6 +148,30 @@ def _folders(models: Sequence[str], output: str, options: dict[str, Any], words:
     report = say(f"   보고서: {output}/report.html", f"   report: {output}/report.html") if result.report else ""
     _show(result, fixed=options["vote"] == "hard")
     click.echo(say(f"\n모델 폴더: {output}{report}", f"\nmodel folder: {output}{report}"))
+
+
+def _reviews(models: Sequence[str], output: str, options: dict[str, Any], words: dict[str, Any], progress: Say) -> None:
+    """Review models vote stage by stage."""
+    from maeum.reviews import ReviewScores, ensemble, open_reviews, save_ensemble
+
+    members = open_reviews(models)
+    task = members[0][1].task
+    result = ensemble(members, data=_data(words, output, task), progress=progress, **options)
+    progress(say("저장", "saving"))
+    save_ensemble(result, output, overwrite=words["overwrite"])
+    if words["as_json"]:
+        more = {"thresholds": result.analyzer.thresholds.to_dict()}
+        emit({"model": output, "vote": options["vote"], **result.to_dict(), **more})
+        return
+    for name, title in (
+        ("aspects", say("단계: 속성", "stage: aspects")),
+        ("sentiment", say("단계: 감성", "stage: grades")),
+    ):
+        click.echo(f"\n{title}")
+        _show(result.stages[name], fixed=options["vote"] == "hard")
+    if result.report is not None:
+        click.echo("\n" + ReviewScores.from_dict(task, result.report.extra["review"]).summary())
+    click.echo(say(f"\n모델 폴더: {output}", f"\nmodel folder: {output}"))
 
 
 def _files(models: Sequence[str], output: str, options: dict[str, Any], words: dict[str, Any]) -> None:

@@ -22,6 +22,8 @@ from maeum.apps.cli._options import data_options, device_option, examples, json_
         "maeum evaluate runs/first dev.jsonl --html report.html",
         "maeum evaluate runs/kote sample:nikl-ea",
         "maeum evaluate dev_predict.json dev.jsonl --thresholds thresholds.json",
+        "maeum evaluate 결과.csv dev.jsonl --task review-fashion",
+        "maeum evaluate runs/fashion dev.jsonl --stress",
     ),
 )
 @click.argument("model", metavar="MODEL")
@@ -64,10 +66,13 @@ def evaluate(
     rule = thresholds_file(words.pop("thresholds_path"))
     scored, analyzer = score(model, data, words, thresholds=rule)
     report = judge(scored)
-    if analyzer is not None and analyzer.task.kind == "aspect":
-        from maeum.reviews import with_review_scores
+    if scored.task.kind == "aspect":
+        from maeum.reviews import with_predicted_scores, with_review_scores
 
-        report = with_review_scores(report, analyzer, scored.data)
+        if analyzer is None:
+            report = with_predicted_scores(report, scored)
+        else:
+            report = with_review_scores(report, analyzer, scored.data)
     stressed = hard = None
     if stress:
         from maeum.errors import UsageError

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from maeum.analyzer import Analyzer
     from maeum.data import Example
 
-OUTPUT_FORMATS = ("jsonl", "csv", "tsv", "xlsx", "parquet", "nikl-ea")
+OUTPUT_FORMATS = ("jsonl", "csv", "tsv", "xlsx", "parquet", "nikl-ea", "nikl-sa", "completion")
 
 
 @click.command(
@@ -39,6 +39,7 @@ OUTPUT_FORMATS = ("jsonl", "csv", "tsv", "xlsx", "parquet", "nikl-ea")
     epilog=examples(
         "maeum predict runs/first 리뷰.csv -o 결과.csv",
         "maeum predict runs/first test.jsonl -o submission.jsonl --output-format nikl-ea",
+        "maeum predict runs/fashion 리뷰.csv -o 결과.md --output-format completion",
         "cat texts.txt | maeum predict runs/first - --format txt -o - > out.jsonl",
     ),
 )
@@ -64,8 +65,8 @@ OUTPUT_FORMATS = ("jsonl", "csv", "tsv", "xlsx", "parquet", "nikl-ea")
     type=click.IntRange(1),
     metavar="N",
     help=say(
-        "속성마다 그것을 보여 주는 낱말 N개와 그 위치도 씁니다(후기 모델).",
-        "Also the N words that show each aspect, with their places (review models).",
+        "속성마다, 그리고 그 감성마다 그것을 보여 주는 낱말 N개와 위치도 씁니다(후기 모델).",
+        "Also the N words that show each aspect, and those that show its grade, with their places (review models).",
     ),
 )
 @overwrite_option
@@ -76,10 +77,11 @@ def predict(model: str, input: str, output: str, output_format: str | None, **wo
     """Parse, call ``maeum.predicting``, say what was done."""
     from maeum._files import sha256_file
     from maeum.errors import UsageError
-    from maeum.predicting import finish_predictions, predict_file
+    from maeum.predicting import finish_predictions, predict_file, refuse_form
 
     analyzer = load_model(model, task=words["task"])
     output_format = output_format or _format_of(output)
+    refuse_form(analyzer.task, output_format)
     evidence = _evidence(analyzer, words["evidence"], output_format)
     reading = {
         name: words[name] for name in ("format", "text_column", "label_column", "target_column", "encoding", "on_error")
@@ -101,7 +103,7 @@ def predict(model: str, input: str, output: str, output_format: str | None, **wo
         return _examples(input, analyzer, reading, rejects)
 
     def finish(rows: Path, target: Path) -> None:
-        finish_predictions(rows, target, analyzer.task, to=output_format, source=input)
+        finish_predictions(rows, target, analyzer.task, to=output_format, source=input, format=words["format"])
 
     with _bar(words) as tick:
         result = predict_file(
@@ -117,7 +119,7 @@ def predict(model: str, input: str, output: str, output_format: str | None, **wo
             tick=tick,
             evidence=evidence,
         )
-    skipped = sum(1 for _ in rejects.open(encoding="utf-8")) if rejects is not None and rejects.exists() else 0
+    skipped = rejects.read_bytes().count(b"\n") if rejects is not None and rejects.exists() else 0
     if words["as_json"]:
         emit(
             {
@@ -152,7 +154,7 @@ def _sentence(result: Any, output: str, skipped: int, rejects: Path | None) -> s
 def _evidence(analyzer: Analyzer, most: int | None, output_format: str) -> Any:
     """What finds the words behind the aspects of rows, or None."""
     from maeum.errors import UsageError
-    from maeum.explaining import best_words
+    from maeum.explaining import aspect_words
 
     if most is None:
         return None
@@ -166,7 +168,7 @@ def _evidence(analyzer: Analyzer, most: int | None, output_format: str) -> Any:
             "--evidence는 jsonl로만 씁니다(표에는 칸이 없습니다). -o 결과.jsonl로 하세요.",
             "--evidence is written as jsonl only, a table has no place for it; use -o out.jsonl",
         )
-    return lambda rows: best_words(analyzer, rows, most)
+    return lambda rows: aspect_words(analyzer, rows, most)
 
 
 def _stream(

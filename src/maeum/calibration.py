@@ -117,9 +117,9 @@ def _fit_label(y: Floats, p: Floats, fold: NDArray[Any]) -> tuple[float, float, 
 
 
 def platt(score: Floats, y: Floats, *, steps: int = 30) -> tuple[float, float]:
-    """Slope and offset of σ(slope · score + offset) for ``score`` and ``y`` (n,): Platt (1999) by damped Newton steps (Lin, Lin & Weng 2007), with his smoothed targets."""
+    """Slope and offset of σ(slope · score + offset) for ``score`` and ``y`` (n,): Platt (1999) by damped Newton steps (Lin, Lin & Weng 2007), with his smoothed targets; a probability for ``y`` lies between them."""
     positives = y.sum()
-    target = np.where(y > 0, (positives + 1) / (positives + 2), 1 / (len(y) - positives + 2))
+    target = y * ((positives + 1) / (positives + 2)) + (1 - y) / (len(y) - positives + 2)
     features = np.stack([score, np.ones_like(score)], axis=1)
 
     def loss(weights: Floats) -> float:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from maeum.data import AspectLabel, Dataset, Example, Input, Target
     from maeum.errors import MaeumError
     from maeum.experiment import RunResult, TrainSettings
-    from maeum.folder import load, save
+    from maeum.folder import load, load_heads, save
     from maeum.formats import read, write
     from maeum.report import Report
     from maeum.task import Label, Task, get_task
@@ -51,6 +51,7 @@ _HOME = {
     "explain": "api",
     "get_task": "task",
     "load": "folder",
+    "load_heads": "folder",
     "read": "formats",
     "rollup": "api",
     "save": "folder",
@@ -81,6 +82,7 @@ __all__ = [
     "explain",
     "get_task",
     "load",
+    "load_heads",
     "read",
     "rollup",
     "save",

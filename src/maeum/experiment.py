@@ -53,7 +53,7 @@ class TrainSettings:
     """Everything that decides the result of a run, beside the data."""
 
     model: str = "linear"
-    """Model spec: ``linear``, or ``encoder:FOLDER_OR_HUB_ID``."""
+    """Model spec: ``linear``, ``mini`` (the embedded model's sentence vectors), ``encoder:FOLDER_OR_HUB_ID`` …"""
     folds: int | None = None
     """Cross-validation folds whose models answer together. None: a linear model gets 5 folds for thresholds only and
     then learns from all rows; an encoder holds out one tenth of the rows for thresholds and learns once, from the rest."""
@@ -91,12 +91,17 @@ class TrainSettings:
     @property
     def kept(self) -> Keep:
         """``keep`` with its default filled in."""
-        return self.keep or ("refit" if self.folds is None and self.model == "linear" else "mean")
+        return self.keep or ("refit" if self.folds is None and self.is_quick else "mean")
 
     @property
     def trains_once(self) -> bool:
         """Whether one held-out part stands in for the folds, because training is too long to be repeated unasked."""
-        return self.folds is None and self.keep is None and self.model != "linear"
+        return self.folds is None and self.keep is None and not self.is_quick
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether training takes seconds, so that folds cost little and nothing need be kept on the way."""
+        return self.model.partition(":")[0] in ("linear", "mini", "frozen")
 
     def objective_for(self, task: Task) -> str:
         """``objective`` with its default filled in."""
@@ -142,7 +147,7 @@ def train(
     """
     if output is not None:
         refuse_existing(Path(output), overwrite=overwrite)
-    place = None if output is None or settings.model == "linear" else Path(f"{output}.partial")
+    place = None if output is None or settings.is_quick else Path(f"{output}.partial")
     refuse_untrainable(data.task)
     result = fit(data, valid=valid, settings=settings, work=place, overwrite=overwrite, progress=progress)
     if output is not None and is_main_process():
@@ -467,7 +472,10 @@ def has_progress(work: Path) -> bool:
 
 def new_model(settings: TrainSettings, task: Task) -> Classifier:
     """An untrained model for these settings."""
-    return make_classifier(settings.model, task, seed=settings.seed, options=dict(settings.model_options))
+    spec = settings.model
+    if spec == "mini":
+        spec = f"frozen:{model_folder.embedded('mini')}"
+    return make_classifier(spec, task, seed=settings.seed, options=dict(settings.model_options))
 
 
 def prepare_all(prep: TextPrep, inputs: Sequence[Input]) -> list[Input]:
@@ -509,8 +517,12 @@ def tune(oof: OutOfFold, settings: TrainSettings) -> tuple[Calibration, Threshol
     return calibration, thresholds
 
 
-def save_run(result: RunResult, output: Path, *, overwrite: bool = False) -> None:
-    """Write the model folder of a run: all of it or nothing."""
+def save_run(result: RunResult, output: Path, *, overwrite: bool = False, section: str = "") -> None:
+    """Write the model folder of a run: all of it or nothing.
+
+    Args:
+        section: what else the model card should say, in Markdown.
+    """
     analyzer = result.analyzer
     with atomic_folder(output, overwrite=overwrite) as target:
         model_folder.write_analyzer(analyzer, target)
@@ -520,7 +532,7 @@ def save_run(result: RunResult, output: Path, *, overwrite: bool = False) -> Non
         if result.history:
             write_csv(target / "history.csv", result.history)
             write_chart(target / "history.svg", result.history)
-        write_text(target / "README.md", model_card(analyzer, result.report))
+        write_text(target / "README.md", model_card(analyzer, result.report, section))
         for number, fold_analyzer in enumerate(result.fold_analyzers):
             place = target / "folds" / str(number)
             place.mkdir(parents=True)
@@ -529,8 +541,8 @@ def save_run(result: RunResult, output: Path, *, overwrite: bool = False) -> Non
         model_folder.seal(target, analyzer.predictor.kind, analyzer.task)
 
 
-def model_card(analyzer: Analyzer, report: Report) -> str:
-    """A model card in Markdown with Hugging Face front matter."""
+def model_card(analyzer: Analyzer, report: Report, section: str = "") -> str:
+    """A model card in Markdown with Hugging Face front matter; ``section`` is put before how to use the model."""
     task, about = analyzer.task, analyzer.about
     train_info = about.get("train", {})
     front = (
@@ -548,6 +560,7 @@ def model_card(analyzer: Analyzer, report: Report) -> str:
         f"- thresholds: {analyzer.thresholds.objective}; {analyzer.thresholds.tuned_on}",
         f"- maeum {__version__}",
         "",
+        *([section] if section else []),
         say("## 쓰는 법", "## Use"),
         "",
         '```python\nimport maeum\n\nanalyzer = maeum.load("PATH")\n'
@@ -584,14 +597,12 @@ def refuse_untrainable(task: Task) -> None:
 def library_versions() -> dict[str, str]:
     """Versions that shaped a result."""
     import scipy
-    import sklearn
 
     return {
         "maeum": __version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "scipy": scipy.__version__,
-        "scikit-learn": sklearn.__version__,
     }
 
 

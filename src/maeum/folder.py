@@ -14,15 +14,18 @@
     folds/0 …          with --folds: each a model folder of its own; model/ then only says "mean of the folds"
     oof.safetensors    out-of-fold probabilities of the training rows, with oof_ids.txt
 
+A folder with several heads has ``trunk/`` and ``heads/NAME/`` instead (see ``maeum.heads.folder``).
+
 A folder is written beside its final name and renamed, so it is either whole or not there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,32 +35,46 @@ from maeum.analyzer import Analyzer
 from maeum.bases.folder import KIND as BASE_KIND
 from maeum.calibration import Calibration
 from maeum.errors import FormatError, MaeumError, TaskMismatch, UsageError
-from maeum.models.base import load_predictor
+from maeum.models.base import Predictor, load_predictor
 from maeum.task import Task
 from maeum.text import TextPrep
 from maeum.thresholds import Thresholds
 
 FORMAT_VERSION = 1
+HEADS_KIND = "heads"
+"""``model`` in the manifest of a folder that holds several heads on one trunk."""
 
 
 def write_analyzer(analyzer: Analyzer, folder: Path) -> None:
     """Write everything but the manifest into an existing, empty folder; ``seal`` comes after."""
+    _write_parts(analyzer, folder)
+    analyzer.predictor.save(folder / "model")
+
+
+def write_head(analyzer: Analyzer, folder: Path) -> None:
+    """The same for one head of several, without its trunk."""
+    predictor: Any = analyzer.predictor
+    _write_parts(analyzer, folder)
+    predictor.save_head(folder / "model")
+
+
+def _write_parts(analyzer: Analyzer, folder: Path) -> None:
     write_text(folder / "task.json", pretty_json(analyzer.task.to_dict()))
     write_text(folder / "text.json", pretty_json(analyzer.prep.to_dict()))
     write_text(folder / "calibration.json", pretty_json(analyzer.calibration.to_dict()))
     write_text(folder / "thresholds.json", pretty_json(analyzer.thresholds.to_dict()))
     write_text(folder / "settings.json", pretty_json(analyzer.about))
     (folder / "model").mkdir()
-    analyzer.predictor.save(folder / "model")
 
 
-def seal(folder: Path, kind: str, task: Task) -> None:
+def seal(folder: Path, kind: str, task: Task, *, heads: Sequence[str] = ()) -> None:
     """Write the manifest: from now on the folder counts as complete, and any change to it as damage."""
     manifest = {
         "format": FORMAT_VERSION,
         "maeum": __version__,
         "model": kind,
         "task": {"name": task.name, "kind": task.kind, "fingerprint": task.fingerprint},
+        **({"heads": list(heads)} if heads else {}),
         "files": {str(path.relative_to(folder).as_posix()): sha256_file(path) for path in _own_files(folder)},
     }
     write_text(folder / "manifest.json", pretty_json(manifest))
@@ -84,12 +101,7 @@ def load(path: str | Path, *, task: str | None = None) -> Analyzer:
         FormatError: it is cut short, edited, or made by a newer version.
         TaskMismatch: it has no head for ``task``.
     """
-    folder = Path(path)
-    if str(path) == "mini" and not folder.exists():
-        raise UsageError(
-            "내장 모델 mini는 이 버전에 아직 들어 있지 않습니다. 'maeum train'으로 만든 모델 폴더를 --model로 주세요.",
-            "the embedded model 'mini' does not come with this version yet; give --model a folder made by 'maeum train'",
-        )
+    folder = embedded(path)
     manifest = check(folder)
     if manifest["model"] == BASE_KIND:
         raise UsageError(
@@ -97,24 +109,113 @@ def load(path: str | Path, *, task: str | None = None) -> Analyzer:
             f"'{folder}' is a base encoder that nothing was trained on yet; train it with "
             f"'maeum train DATA --model encoder:{folder} -o DIR'",
         )
-    try:
+    if manifest["model"] == HEADS_KIND:
+        names = manifest["heads"]
+        return _load_heads(folder, [_head_named(folder, task, names)])[task or names[0]]
+    with _readable(folder):
         own = Task.from_dict(read_json(folder / "task.json"))
         if task is not None and task != own.name:
-            raise TaskMismatch(
-                f"'{folder}'에는 과제 '{task}'가 없습니다. 있는 과제: {own.name}",
-                f"'{folder}' has no head for task '{task}'; it has: {own.name}",
-            )
-        return Analyzer(
-            load_predictor(manifest["model"], folder / "model", own),
-            prep=TextPrep.from_dict(read_json(folder / "text.json")),
-            thresholds=Thresholds.from_dict(read_json(folder / "thresholds.json")),
-            calibration=Calibration.from_dict(read_json(folder / "calibration.json")),
-            about=read_json(folder / "settings.json"),
-        )
+            raise _no_head(folder, task, [own.name])
+        return _opened(folder, load_predictor(manifest["model"], folder / "model", own))
+
+
+def load_heads(path: str | Path) -> dict[str, Analyzer]:
+    """All heads of a model folder by task name, around one trunk; of an ordinary folder its one model.
+
+    Errors as of ``load``.
+    """
+    folder = embedded(path)
+    manifest = check(folder)
+    if manifest["model"] == HEADS_KIND:
+        return _load_heads(folder, manifest["heads"])
+    analyzer = load(folder)
+    return {analyzer.task.name: analyzer}
+
+
+def head_names(path: str | Path) -> tuple[str, ...]:
+    """Names of the heads of a folder; empty for one that holds a single model."""
+    return tuple(read_manifest(embedded(path)).get("heads", ()))
+
+
+def head_folder(path: str | Path, task: str | None = None) -> str:
+    """Where a head's own files lie within a model folder, as a prefix of their names: ``heads/NAME/``, or nothing.
+
+    Args:
+        task: the head; the first if not given.
+
+    Raises:
+        TaskMismatch: there is no such head.
+    """
+    names = head_names(path)
+    return f"heads/{_head_named(Path(path), task, names)}/" if names else ""
+
+
+def _load_heads(folder: Path, names: Sequence[str]) -> dict[str, Analyzer]:
+    from maeum.models.head import HeadPredictor, open_trunk
+
+    with _readable(folder):
+        trunk = open_trunk(folder / "trunk")
+        places = {place.name: place for place in (folder / "heads").iterdir()}
+        found = {}
+        for name in names:
+            place = places[name]
+            own = Task.from_dict(read_json(place / "task.json"))
+            found[name] = _opened(place, HeadPredictor.load_head(place / "model", own, trunk))
+        return found
+
+
+def _head_named(folder: Path, task: str | None, names: Sequence[str]) -> str:
+    if task is not None and task not in names:
+        raise _no_head(folder, task, names)
+    return task or names[0]
+
+
+def _no_head(folder: Path, task: str, names: Sequence[str]) -> TaskMismatch:
+    listed = ", ".join(names)
+    return TaskMismatch(
+        f"'{folder}'에는 과제 '{task}'가 없습니다. 있는 과제: {listed}",
+        f"'{folder}' has no head for task '{task}'; it has: {listed}",
+    )
+
+
+def _opened(folder: Path, predictor: Predictor) -> Analyzer:
+    """An analyzer from the files that lie beside ``model/``."""
+    return Analyzer(
+        predictor,
+        prep=TextPrep.from_dict(read_json(folder / "text.json")),
+        thresholds=Thresholds.from_dict(read_json(folder / "thresholds.json")),
+        calibration=Calibration.from_dict(read_json(folder / "calibration.json")),
+        about=read_json(folder / "settings.json"),
+    )
+
+
+@contextlib.contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    """What goes wrong while reading a folder's files is damage, in one sentence."""
+    try:
+        yield
     except MaeumError:
         raise
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise _damaged(folder, str(error)) from error
+
+
+def embedded(path: str | Path) -> Path:
+    """The folder of MODEL: ``mini`` is the one in the package, unless there is a folder of that name.
+
+    Raises:
+        UsageError: this version has no embedded model.
+    """
+    folder = Path(path)
+    if str(path) != "mini" or folder.exists():
+        return folder
+    inside = Path(__file__).parent / "mini"
+    if not (inside / "manifest.json").exists():
+        raise UsageError(
+            "내장 모델 mini는 이 버전에 아직 들어 있지 않습니다. 'maeum train'으로 만든 모델 폴더를 --model로 주세요.",
+            "the embedded model 'mini' does not come with this version yet; give --model a folder made by 'maeum train'",
+        )
+    return inside
 
 
 def check(folder: Path) -> dict[str, Any]:
@@ -183,7 +284,10 @@ def replace_files(path: Path, contents: Mapping[str, str]) -> None:
             (folder / name).unlink(missing_ok=True)
             write_text(folder / name, text)
         (folder / "manifest.json").unlink()
-        seal(folder, manifest["model"], Task.from_dict(read_json(folder / "task.json")))
+        task = folder / "task.json"
+        if not task.exists():
+            task = folder / "heads" / manifest["heads"][0] / "task.json"
+        seal(folder, manifest["model"], Task.from_dict(read_json(task)), heads=manifest.get("heads", ()))
 
 
 def is_model_folder(path: Path) -> bool:

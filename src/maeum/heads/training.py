@@ -1,0 +1,309 @@
+"""Training several heads on one trunk: split, learn, mix with linear models, calibrate, set thresholds, judge.
+
+Who judges what is as in ``maeum.experiment``, source by source: the ``valid`` rows only judge; a tenth of the others is
+left out of the trunk's training and sets calibration, thresholds and the share of the linear model, whose probabilities
+for those rows are out-of-fold. Where a head has rows that people labelled for its very task, only those set and judge;
+rows that a taxonomy labelled help to learn. No row is trained on whose text is held out somewhere else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maeum._files import atomic_folder, refuse_existing
+from maeum._lang import say
+from maeum._processes import is_main_process, wait_for_all
+from maeum._progress import Line
+from maeum._version import __version__
+from maeum.analyzer import Analyzer
+from maeum.crossval import OutOfFold
+from maeum.data import Dataset, Input
+from maeum.errors import UsageError
+from maeum.experiment import TrainSettings, claim, library_versions, tune
+from maeum.heads.folder import HeadResult, save_heads
+from maeum.heads.plan import Plan, Source
+from maeum.history import table
+from maeum.models.base import Proba
+from maeum.models.blocks import ABSENT
+from maeum.models.encoder import EncoderConfig
+from maeum.models.head import HeadPredictor, SharedTrunk, fit_weight, mixed, open_trunk, save_trunk
+from maeum.models.linear import LinearClassifier, LinearConfig
+from maeum.models.many_heads import ManyHeads
+from maeum.report import Report, make_report
+from maeum.splits import duplicate_groups, duplicate_key, fold_numbers, holdout
+from maeum.task import Task
+from maeum.text import TextPrep
+
+Floats = NDArray[np.float32]
+LINEAR_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class HeadsSettings:
+    """Everything that decides the result, beside the plan."""
+
+    base: str
+    """Folder or hub id of the encoder."""
+    seed: int = 42
+    split_seed: int = 42
+    clean: str = "default"
+    """Text preparation recipe."""
+    linear: bool = True
+    """Mix in a linear model per head, as far as the held-out rows want it."""
+    linear_options: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the linear models."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the encoder and its training; ``epochs`` counts passes over the whole plan (default 1)."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One source, split."""
+
+    source: Source
+    train: Dataset
+    """Rows the trunk learns from."""
+    held: Dataset
+    """Rows for calibration, thresholds and the mixture."""
+    judge: Dataset | None
+
+
+def train_heads(
+    plan: Plan,
+    settings: HeadsSettings,
+    *,
+    output: str | Path,
+    overwrite: bool = False,
+    progress: Line = lambda _: None,
+) -> dict[str, HeadResult]:
+    """Train all heads of a plan and write their folder.
+
+    A killed run goes on where it was: the trunk from its last checkpoint.
+
+    Raises:
+        UsageError: a head has too few rows, a setting does not exist, or the output is there already.
+    """
+    refuse_existing(Path(output), overwrite=overwrite)
+    config = EncoderConfig.of(settings.base, {"epochs": 1.0, **settings.options})
+    model = ManyHeads(plan.heads, config, seed=settings.seed, weights=plan.weights)
+    LinearConfig.of(settings.linear_options)  # a wrong word is said before hours of training
+    parts = _split(plan, settings)
+    work = Path(f"{output}.partial")
+    identity = {"settings": dataclasses.asdict(settings), "plan": plan.fingerprint, "maeum": __version__}
+    claim(work, identity | {"weights": dict(plan.weights)}, overwrite=overwrite)
+    prep = TextPrep.named(settings.clean)
+    progress(say("몸통 학습", "training the trunk"))
+    trunk = SharedTrunk(_trained(model, parts, plan.heads, prep, settings, work, progress))
+    history = table(trunk.trunk.history, fold=None) if isinstance(trunk.trunk, ManyHeads) else []
+    results = {}
+    for task in plan.heads:
+        progress(say(f"머리: {task.name}", f"head: {task.name}"))
+        results[task.name] = _head(task, parts, trunk, prep, settings, plan)
+    if is_main_process():
+        progress(say("저장", "saving"))
+        save_heads(results, trunk, Path(output), history=history, overwrite=overwrite)
+        shutil.rmtree(work, ignore_errors=True)
+    wait_for_all()
+    return results
+
+
+def _split(plan: Plan, settings: HeadsSettings) -> list[_Part]:
+    """Every source split; texts held out anywhere are trained on nowhere."""
+    parts = []
+    for source in plan.sources:
+        rows, judge = source.rows, None
+        if isinstance(source.valid, Dataset):
+            judge = source.valid
+            known = {duplicate_key(text) for text in judge.texts}
+            rows = rows.select(n for n, text in enumerate(rows.texts) if duplicate_key(text) not in known)
+        elif source.valid is not None:
+            kept, out = _holdout(rows, source.valid, settings.split_seed)
+            rows, judge = rows.select(kept), rows.select(out)
+        kept, out = _holdout(rows, source.held, settings.split_seed)
+        parts.append(_Part(source, rows.select(kept), rows.select(out), judge))
+    out_texts = {
+        duplicate_key(text)
+        for part in parts
+        for rows in (part.held, part.judge)
+        for text in (rows.texts if rows else ())
+    }
+    clean = []
+    for part in parts:
+        rows = part.train.select(n for n, text in enumerate(part.train.texts) if duplicate_key(text) not in out_texts)
+        clean.append(dataclasses.replace(part, train=rows))
+    return clean
+
+
+def _holdout(rows: Dataset, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    return holdout(rows.y, duplicate_groups(rows.texts), fraction=share, seed=seed)
+
+
+def _trained(
+    model: ManyHeads,
+    parts: Sequence[_Part],
+    heads: Sequence[Task],
+    prep: TextPrep,
+    settings: HeadsSettings,
+    work: Path,
+    progress: Line,
+) -> Any:
+    """The trunk, trained or read back from an earlier run that got that far."""
+    done = work / "trunk"
+    if done.exists():
+        return open_trunk(done).trunk
+    inputs: list[Input] = []
+    labels: list[Floats] = []
+    rng = np.random.default_rng(settings.seed)
+    for part in parts:
+        times = _times(len(part.train), part.source.passes, rng)
+        found = _labels(part.source, part.train, heads)
+        own = _prepared(prep, part.train)
+        order = np.repeat(np.arange(len(times)), times)
+        inputs += [own[row] for row in order]
+        labels.append(found[order])
+    held = [row for part in parts for row in _prepared(prep, part.held)]
+    y_held = np.concatenate([_labels(part.source, part.held, heads) for part in parts])
+    model.fit_watched(
+        inputs,
+        np.concatenate(labels),
+        held=(held, y_held),
+        work=work / "steps",
+        name=say("학습", "training"),
+        progress=progress,
+    )
+    if is_main_process():
+        with atomic_folder(done) as folder:
+            save_trunk(SharedTrunk(model), folder)
+    return model
+
+
+def _times(n: int, passes: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """(n,) how often each row is seen in an epoch: ``passes`` on average, each row within one of the others."""
+    times = np.full(n, int(passes))
+    extra = round((passes - int(passes)) * n)
+    times[rng.permutation(n)[:extra]] += 1
+    return times
+
+
+def _labels(source: Source, rows: Dataset, heads: Sequence[Task]) -> Floats:
+    """(n, K) labels for all heads, ``ABSENT`` for those the source does not teach."""
+    return np.concatenate(
+        [
+            source.labels(rows, head) if source.teaches(head) else np.full((len(rows), len(head)), ABSENT, np.float32)
+            for head in heads
+        ],
+        axis=1,
+    )
+
+
+def _prepared(prep: TextPrep, rows: Dataset) -> list[Input]:
+    return [prep.prepare_input(item) for item in rows.inputs]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of one head, over all its sources."""
+
+    inputs: list[Input]
+    y: NDArray[np.uint8]
+    ids: tuple[str, ...]
+
+
+def _rows(task: Task, parts: Sequence[_Part], which: str, prep: TextPrep) -> _Rows:
+    inputs: list[Input] = []
+    labels: list[Floats] = [np.zeros((0, len(task)), np.float32)]
+    ids: list[str] = []
+    native = which != "train" and any(part.source.is_native(task) for part in parts)
+    for number, part in enumerate(parts):
+        rows: Dataset | None = getattr(part, which)
+        if rows is None or not (part.source.is_native(task) if native else part.source.teaches(task)):
+            continue
+        y = part.source.labels(rows, task)
+        here = np.flatnonzero(y[:, 0] != ABSENT)
+        own = _prepared(prep, rows)
+        inputs += [own[row] for row in here]
+        labels.append(y[here])
+        row_ids = rows.ids
+        ids += [f"{number}/{row_ids[row]}" for row in here]
+    return _Rows(inputs, np.concatenate(labels).astype(np.uint8), tuple(ids))
+
+
+def _head(
+    task: Task, parts: Sequence[_Part], trunk: SharedTrunk, prep: TextPrep, settings: HeadsSettings, plan: Plan
+) -> HeadResult:
+    train, held, judge = (_rows(task, parts, which, prep) for which in ("train", "held", "judge"))
+    if not len(held.ids):
+        raise UsageError(
+            f"머리 '{task.name}'의 기준값을 맞출 행이 없습니다.",
+            f"there are no rows to set the thresholds of '{task.name}' on",
+        )
+    z = trunk.logits(held.inputs)[:, trunk.trunk.blocks[task.name].columns]
+    linear, other, weight = None, None, 1.0
+    if settings.linear:
+        linear, other = _linear(task, train, held, settings)
+        weight = fit_weight(z, other, held.y, task)
+        if weight == 1:
+            linear = None
+    predictor = HeadPredictor(task, trunk, linear=linear, weight=weight)
+    proba = mixed(z, other, weight, task)
+    oof = OutOfFold(task, held.ids, held.y, proba, np.zeros(len(held.ids), np.int64))
+    words = TrainSettings(model=f"encoder:{settings.base}", seed=settings.seed, split_seed=settings.split_seed)
+    calibration, thresholds = tune(oof, words)
+    sources = [part.source for part in parts if part.source.teaches(task)]
+    about = {
+        "settings": {**dataclasses.asdict(settings), "weights": dict(plan.weights), "trunk_weight": weight},
+        "plan": plan.fingerprint,
+        "train": {
+            "source": ", ".join(source.rows.source for source in sources),
+            "rows": len(train.ids),
+            "fingerprint": "+".join(source.rows.fingerprint for source in sources),
+            "support": dict(zip(task.keys, map(int, train.y.sum(0)), strict=True)),
+        },
+        "versions": library_versions(),
+    }
+    analyzer = Analyzer(predictor, prep=prep, calibration=calibration, thresholds=thresholds, about=about)
+    return HeadResult(analyzer, _judged(analyzer, judge, oof, train), oof)
+
+
+def _linear(task: Task, train: _Rows, held: _Rows, settings: HeadsSettings) -> tuple[LinearClassifier, Proba]:
+    """A linear model of all rows, and its out-of-fold probabilities for the held-out ones."""
+    inputs = [*train.inputs, *held.inputs]
+    y = np.concatenate([train.y, held.y])
+    groups = duplicate_groups([item.text for item in inputs])
+    model = LinearClassifier(task, seed=settings.seed, config=LinearConfig.of(settings.linear_options))
+    fold = fold_numbers(y, groups, folds=LINEAR_FOLDS, seed=settings.split_seed)
+    proba = model.fit_folds(inputs, y, fold)
+    return model, proba[len(train.ids) :]
+
+
+def _judged(analyzer: Analyzer, judge: _Rows, oof: OutOfFold, train: _Rows) -> Report:
+    if len(judge.ids):
+        # the rows are prepared already
+        proba = analyzer.calibration.apply(analyzer.predictor.predict_proba(judge.inputs))
+        return make_report(
+            analyzer.task,
+            judge.y,
+            proba,
+            analyzer.thresholds,
+            data="valid",
+            model="head",
+            train_support=train.y.sum(0).tolist(),
+        )
+    return make_report(
+        analyzer.task,
+        oof.y,
+        analyzer.calibration.apply(oof.proba),
+        analyzer.thresholds,
+        data=say("떼어 둔 학습 행", "held-out training rows"),
+        model="head",
+        train_support=train.y.sum(0).tolist(),
+        tuned_on_same_rows=analyzer.task.kind != "multiclass",
+    )

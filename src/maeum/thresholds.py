@@ -83,7 +83,8 @@ class Thresholds:
         if self.values:
             on[:] = proba >= np.asarray(self.values, dtype=np.float32)
         bare = ~on.any(1) if self.is_argmax or self.empty == "argmax" else np.zeros(len(on), bool)
-        on[bare, proba[bare].argmax(1)] = 1
+        if bare.any():
+            on[bare, proba[bare].argmax(1)] = 1
         return on
 
     def replaced(self, values: Mapping[str, float], task: Task) -> Thresholds:

@@ -83,7 +83,14 @@ DECODERS = {
     "decoder-cls": ("decoder-cls", "llama", {"head_learning_rate": 1e-2}),
 }
 """Kind, shape of ``tiny_decoders.SHAPES`` and settings; others are held to the hardest clauses further down."""
-SAME = {"encoder": 1e-5, "decoder": 1e-5, "decoder-cls": 1e-5}
+EXPORTED = {
+    "onnx-linear": (None, "fp32"),
+    "onnx-mean": (("e5", "mean"), "fp32"),
+    "onnx-bigru": (("klue-roberta", "bigru"), "fp32"),
+    "onnx-int8": (("klue-bert", "cls"), "int8"),
+}
+"""Kind → the encoder that is exported (None: the linear model) and the precision of its graph."""
+SAME = {"encoder": 1e-5, "onnx": 1e-5, "decoder": 1e-5, "decoder-cls": 1e-5}
 """How far rows and loaded models of a kind may move. Matrix products of another size add up in another order."""
 
 
@@ -110,6 +117,10 @@ def fitted_encoder(base: Path, head: str, task: Task) -> Predictor:
     return encoder(base, head, task, epochs=10.0, **settings).fit(inputs, y)
 
 
+def _trained_encoder(tiny_base: Callable[..., Path], shape: str, head: str, task: Task) -> Predictor:
+    return fitted_encoder(tiny_base(shape, easy=True), head, task)
+
+
 def decoder(base: Path, kind: str, task: Task, **settings: object) -> Classifier:
     options = {"device": "cpu", "precision": "fp32", "batch_size": 10, "max_length": 200, **settings}
     return make_classifier(f"{kind}:{base}", task, seed=1, options=options)
@@ -120,20 +131,31 @@ def fitted_decoder(base: Path, kind: str, task: Task, settings: dict[str, object
     return decoder(base, kind, task, epochs=4.0, learning_rate=1e-2, lora_dropout=0.0, **settings).fit(inputs, y)
 
 
+def exported(model: Predictor, precision: str, work: Path) -> Predictor:
+    from maeum.exporting.converting import Exporter
+
+    exporter = Exporter(work, origin="", metadata={})
+    full = exporter.full(model)
+    return full if precision == "fp32" else exporter.smaller(full, precision)
+
+
 @pytest.fixture(
     scope="module",
-    params=[(kind, task) for kind in (*KINDS, *ENCODERS, *DECODERS) for task in (MULTI, SINGLE)],
+    params=[(kind, task) for kind in (*KINDS, *ENCODERS, *EXPORTED, *DECODERS) for task in (MULTI, SINGLE)],
     ids=lambda p: f"{p[0]}-{p[1].name}",
 )
-def model(request, tiny_base, tiny_decoder, one_thread) -> Predictor:
+def model(request, tiny_base, tiny_decoder, one_thread, tmp_path_factory) -> Predictor:
     kind, task = request.param
     if kind in KINDS:
         return KINDS[kind](task)
     if kind in DECODERS:
         made, shape, settings = DECODERS[kind]
         return fitted_decoder(tiny_decoder(shape), made, task, settings)
-    shape, head = ENCODERS[kind]
-    return fitted_encoder(tiny_base(shape, easy=True), head, task)
+    if kind in EXPORTED:
+        source, precision = EXPORTED[kind]
+        trained = fitted_linear(task) if source is None else _trained_encoder(tiny_base, *source, task)
+        return exported(trained, precision, tmp_path_factory.mktemp("onnx"))
+    return _trained_encoder(tiny_base, *ENCODERS[kind], task)
 
 
 WEIRD = [
@@ -189,7 +211,13 @@ def loaded_gives_the_same_numbers(model: Predictor, inputs: list[Input], folder:
         assert np.abs(found - before).max() <= 1e-6
     else:
         assert np.array_equal(found, before)
-    assert {path.suffix for path in folder.rglob("*") if path.is_file()} <= {".json", ".jsonl", ".safetensors", ".txt"}
+    assert {path.suffix for path in folder.rglob("*") if path.is_file()} <= {
+        ".json",
+        ".jsonl",
+        ".safetensors",
+        ".txt",
+        ".onnx",
+    }
 
 
 def test_neither_batch_nor_mates_nor_order_change_a_row(model):

@@ -1,4 +1,4 @@
-"""The command line as people run it, in a subprocess."""
+"""The command line as people run it."""
 
 from __future__ import annotations
 
@@ -10,30 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from cli_kit import maeum, ok
 
 KEYS = ["joy", "anticipation", "trust", "surprise", "disgust", "fear", "anger", "sadness"]
-
-
-def maeum(*words: object, cwd: Path, stdin: str | None = None, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "maeum", *map(str, words)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        errors="surrogateescape",
-        input=stdin,
-        timeout=300,
-        env={**os.environ, "MAEUM_LANG": "en", "PYTHONIOENCODING": "utf-8", **env},
-        check=False,
-    )
-
-
-def ok(*words: object, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
-    done = maeum(*words, cwd=cwd, **more)
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +33,8 @@ def test_train_leaves_a_whole_folder_and_says_what_it_did(run):
 
 
 def test_the_same_seed_gives_the_same_model(run, tmp_path):
-    ok("train", "sample:nikl-ea", "--valid", "0.2", "-o", "again", cwd=tmp_path)
+    # the first in this process, the second in one of its own
+    ok("train", "sample:nikl-ea", "--valid", "0.2", "-o", "again", cwd=tmp_path, process=True)
     first = json.loads((run / "model" / "manifest.json").read_text())["files"]
     again = json.loads((tmp_path / "again" / "manifest.json").read_text())["files"]
     for name in ("model/model.safetensors", "thresholds.json", "oof.safetensors"):
@@ -331,7 +311,8 @@ def test_bad_rows_stop_or_are_set_aside(run):
 
 
 def test_stdin_to_stdout(run):
-    done = maeum("predict", "model", "-", "--format", "txt", "-o", "-", "-q", cwd=run, stdin="좋아요\n싫어요\n")
+    words = ("predict", "model", "-", "--format", "txt", "-o", "-", "-q")
+    done = maeum(*words, cwd=run, stdin="좋아요\n싫어요\n", process=True)
     assert done.returncode == 0, done.stderr
     assert [json.loads(line)["text"] for line in done.stdout.splitlines()] == ["좋아요", "싫어요"]
 

@@ -1,41 +1,20 @@
-"""Encoders on the command line as people run it, in a subprocess."""
+"""Encoders on the command line as people run it."""
 
 from __future__ import annotations
 
 import csv
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from cli_kit import maeum, ok
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 SAMPLE = Path(__file__).parents[2] / "src" / "maeum" / "samples" / "nikl-ea.jsonl"
 FAST = ("--max-length", "24", "--device", "cpu", "--set", "max_steps=4", "--batch-size", "16", "--clean", "raw")
-
-
-def maeum(*words: object, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "maeum", *map(str, words)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=300,
-        env={**os.environ, "MAEUM_LANG": "en", "PYTHONIOENCODING": "utf-8", "OMP_NUM_THREADS": "1", **env},
-        check=False,
-    )
-
-
-def ok(*words: object, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    done = maeum(*words, cwd=cwd, **env)
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
 
 
 @pytest.fixture(scope="module")

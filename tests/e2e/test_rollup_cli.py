@@ -1,42 +1,13 @@
-"""``maeum rollup`` as people run it, in a subprocess."""
+"""``maeum rollup`` as people run it."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+import shutil
 from pathlib import Path
 
 import pytest
-
-
-def maeum(*words: object, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "maeum", *map(str, words)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=300,
-        env={**os.environ, "MAEUM_LANG": "en", "PYTHONIOENCODING": "utf-8", **env},
-        check=False,
-    )
-
-
-def ok(*words: object, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    done = maeum(*words, cwd=cwd, **env)
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
-
-
-def failed(code: int, *words: object, cwd: Path) -> str:
-    done = maeum(*words, cwd=cwd)
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stderr
-
+from cli_kit import failed, ok
 
 FILES = {
     *(f"{name}.{kind}" for name in ("aspects", "time", "groups", "words") for kind in ("csv", "parquet")),
@@ -47,10 +18,10 @@ FILES = {
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Path:
+def place(tmp_path_factory, sample_model) -> Path:
     """A folder with a review model in ``model`` and its roll-up of the sample in ``보고서``."""
     place = tmp_path_factory.mktemp("rollup")
-    ok("train", "sample:fashion", "-o", "model", "-q", cwd=place)
+    shutil.copytree(sample_model("fashion"), place / "model")
     ok("rollup", "model", "sample:fashion", "-o", "보고서", *COLUMNS, "-q", cwd=place, MAEUM_LANG="ko")
     return place
 
@@ -108,9 +79,9 @@ def test_bad_rows_go_beside_the_folder(place):
     ok("rollup", "model", "in.csv", "-o", "skipped", *words, "-q", cwd=place)
 
 
-def test_a_model_of_labels(place):
-    ok("train", "sample:nikl-ea", "--valid", "0.2", "-o", "mood", "-q", cwd=place)
-    ok("rollup", "mood", "sample:fashion", "-o", "moods", *COLUMNS, "--period", "year", "-q", cwd=place)
+def test_a_model_of_labels(place, sample_model):
+    mood = sample_model("nikl-ea")
+    ok("rollup", mood, "sample:fashion", "-o", "moods", *COLUMNS, "--period", "year", "-q", cwd=place)
     page = (place / "moods" / "report.html").read_text(encoding="utf-8")
     assert "anticipation" in page
     assert "share negative" not in page

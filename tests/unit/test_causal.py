@@ -585,6 +585,7 @@ def test_a_quantised_model_is_not_quantised_again(copy) -> None:
         causal.load_causal(folder, quantize="nf4", device=CPU)
 
 
+@pytest.mark.slow  # a process of its own that imports torch and transformers
 def test_nothing_is_printed_even_by_a_first_import(tiny_decoder, tmp_path: Path) -> None:
     import subprocess
     import sys

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
 
 from maeum.data import Input, Target
 from maeum.errors import FormatError, UsageError
-from maeum.models.few_shot import Pool, Shot
+from maeum.models.few_shot import ORDERS, Pool, Shot, _TfIdf
 
 
 def pool(*texts: str) -> Pool:
@@ -22,6 +23,15 @@ def test_the_most_similar_stand_last():
     assert chosen(made, "배송이 너무 늦어요", 2) == ["배송이 빨라요", "배송이 너무 늦었어요"]
     assert chosen(made, "배송이 너무 늦어요", 4)[-2:] == ["배송이 빨라요", "배송이 너무 늦었어요"]
     assert chosen(made, "화면이 참 밝아요", 1) == ["화면이 밝고 좋아요"]
+
+
+def test_weights_are_those_of_scikit_learn():
+    texts = ["배송이 빨라요", "A급 Oh 가", "", "배송 배송 배송이 늦어요 ㅋㅋㅋㅋ", "가\u2003나", "ß İ"]
+    asked = [*texts, "처음 보는 말", "배송이 참 빨라요"]
+    theirs = TfidfVectorizer(analyzer="char_wb", ngram_range=ORDERS).fit(texts)
+    ours = _TfIdf(texts)
+    expected = (theirs.transform(asked) @ theirs.transform(texts).T).toarray()
+    assert (ours.weigh(asked) @ ours.weigh(texts).T).toarray() == pytest.approx(expected, abs=1e-12)
 
 
 def test_words_count_the_more_the_rarer_they_are():

@@ -447,7 +447,7 @@ class TestOurs:
     @pytest.mark.parametrize(
         ("item", "match"),
         [
-            ({"aspect": "배송"}, '"aspect", "sentiment"'),
+            ({"aspect": "배송"}, "the aspect '배송' has no sentiment"),
             ({"aspect": "배송", "sentiment": "-1", "begin": 0, "end": 99}, r"outside the text \(0–6\)"),
             ({"aspect": "배송", "sentiment": "-1", "begin": 0}, "outside the text"),
             ({"aspect": "배달", "sentiment": "-1"}, "label '배달' is not in task"),
@@ -682,7 +682,7 @@ class TestRealData:
             ("korean_hate_speech/train.tsv", "korean-hate-speech", 7896, 3),
             ("korean_hate_speech/dev.tsv", "korean-hate-speech", 471, 3),
             ("chatbot_data/chatbot.tsv", "chatbot", 11823, 3),
-            ("nsmc/train.tsv", "nsmc", 187316, 2),
+            pytest.param("nsmc/train.tsv", "nsmc", 187316, 2, marks=pytest.mark.slow),
         ],
     )
     def test_tables(self, data_dir: Path, file: str, format: str, rows: int, labels: int) -> None:

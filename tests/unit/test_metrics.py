@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score, precision_recall_fscore_support
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from sklearn.metrics import average_precision_score, f1_score, precision_recall_fscore_support, roc_auc_score
 
 from maeum import metrics
 from maeum.calibration import Calibration, fit_calibration
@@ -62,6 +65,32 @@ def test_auc_is_on_probabilities_and_missing_without_both_classes(rng):
     assert auc[0] == 1.0
     assert np.isnan(auc[1])
     assert np.isnan(metrics.average_precision(y, proba)[1])
+
+
+@given(
+    hnp.arrays(np.uint8, st.integers(1, 40), elements=st.integers(0, 1)),
+    st.sampled_from([2, 5, 1000]),
+    st.sampled_from([np.float32, np.float64]),
+    st.integers(0, 2**32 - 1),
+)
+@settings(deadline=None, max_examples=60)
+def test_areas_are_those_of_scikit_learn_with_ties_too(y, distinct, kind, seed):
+    proba = (np.random.default_rng(seed).integers(0, distinct, len(y)) / distinct).astype(kind)
+    found = metrics.average_precision(y[:, None], proba[:, None])[0]
+    assert found == pytest.approx(average_precision_score(y, proba), abs=1e-12) if y.any() else np.isnan(found)
+    found = metrics.roc_auc(y[:, None], proba[:, None])[0]
+    both = 0 < y.sum() < len(y)
+    assert found == pytest.approx(roc_auc_score(y, proba), abs=1e-12) if both else np.isnan(found)
+
+
+def test_areas_of_no_rows_are_missing_and_nan_is_refused():
+    none = np.zeros((0, 2))
+    assert np.isnan(metrics.average_precision(none, none)).all()
+    assert np.isnan(metrics.roc_auc(none, none)).all()
+    y, proba = np.array([[1], [0]]), np.array([[0.5], [np.nan]])
+    for area in (metrics.average_precision, metrics.roc_auc):
+        with pytest.raises(UsageError, match="NaN"):
+            area(y, proba)
 
 
 def test_confusion_and_cooccurrence():

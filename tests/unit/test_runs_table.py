@@ -140,10 +140,10 @@ def test_a_metric_nobody_has_is_refused_with_those_there_are(linear, tmp_path):
     assert json.loads(json.dumps(collect(linear)))[0]["run"]
 
 
-def test_a_review_model_and_a_language_model_are_one_run_each(tmp_path, tiny_decoder):
+def test_a_review_model_and_a_language_model_are_one_run_each(tmp_path, tiny_decoder, sample_model):
     import maeum
 
-    maeum.train("sample:fashion", output=tmp_path / "review")
+    shutil.copytree(sample_model("fashion"), tmp_path / "review")
     options = {"device": "cpu", "precision": "fp32", "max_length": 120, "max_steps": 1, "form": "yesno"}
     rows = [{"id": str(n), "text": f"{n}번 글", "labels": ["긍정" if n % 2 else "부정"]} for n in range(12)]
     model = f"decoder:{tiny_decoder('gpt-neox')}"

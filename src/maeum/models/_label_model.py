@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import torch  # noqa: TID253 - this module is only imported once an encoder is built or opened
 from torch import Tensor, nn  # noqa: TID253
 
-from maeum.hf import loading
+from maeum.hf import cutting, loading
 from maeum.models.heads import make_head
 from maeum.task import Task
 
@@ -40,6 +41,8 @@ class LabelModel(nn.Module):
         self.head = head
         self.head_name = head_name
         self.aggregate = aggregate
+        self.heads: list[list[int]] | None = None
+        """Attention heads of each layer that are left, by their numbers in the whole encoder; None: all."""
 
     @classmethod
     def new(cls, head: str, task: Task, aggregate: Literal["max", "mean"], config: EncoderConfig) -> Self:
@@ -91,25 +94,45 @@ class LabelModel(nn.Module):
         words: dict[str, Tensor] = {"input_ids": input_ids, "attention_mask": attention_mask}
         if token_type_ids is not None:
             words["token_type_ids"] = token_type_ids
-        out = self.backbone(**words)
-        if self.head is None:
-            logits: Tensor = out.logits
-            return logits
-        joined: Tensor = self.head(out.last_hidden_state, attention_mask)
-        return joined
+        return self.logits_of(self.backbone(**words), attention_mask)
+
+    def logits_of(self, out: Any, attention_mask: Tensor) -> Tensor:
+        """(w, k) logits from what the backbone gave for windows (w, L)."""
+        logits: Tensor = out.logits if self.head is None else self.head(out.last_hidden_state, attention_mask)
+        return logits
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, owner: Tensor, token_type_ids: Tensor | None = None
     ) -> dict[str, Tensor]:
         """``{"logits": (n, k)}`` of the texts whose numbers, 0 … n-1, ``owner`` (w,) gives for each window."""
-        logits = self.window_logits(input_ids, attention_mask, token_type_ids).float()
+        return {"logits": self.join(self.window_logits(input_ids, attention_mask, token_type_ids), owner)}
+
+    def join(self, logits: Tensor, owner: Tensor) -> Tensor:
+        """Logits (w, k) of windows to those (n, k) of their texts."""
+        logits = logits.float()
         n = int(owner[-1]) + 1
         if n < len(logits):
             index = owner[:, None].expand_as(logits)
             how = "amax" if self.aggregate == "max" else "mean"
             start = logits.new_zeros((n, logits.shape[1]))
             logits = start.scatter_reduce(0, index, logits, how, include_self=False)
-        return {"logits": logits}
+        return logits
+
+    def cut_layers(self, numbers: Sequence[int]) -> None:
+        """Keep these layers of the encoder, counted from 0."""
+        cutting.keep_layers(self.backbone, numbers)
+        if self.heads is not None:
+            self.heads = [self.heads[number] for number in numbers]
+
+    def cut_heads(self, kept: Sequence[Sequence[int]]) -> None:
+        """Keep these attention heads of each layer, by their numbers among those that are there now."""
+        before = self.heads or [list(range(cutting.head_count(self.backbone))) for _ in kept]
+        cutting.keep_heads(self.backbone, kept)
+        self.heads = [[old[number] for number in numbers] for old, numbers in zip(before, kept, strict=True)]
+
+    def whole_backbone(self) -> Any:
+        """The backbone as transformers can open it: heads that were cut out are there again, as zeros."""
+        return self.backbone if self.heads is None else cutting.with_empty_heads(self.backbone, self.heads)
 
     def parameter_groups(
         self,

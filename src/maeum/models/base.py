@@ -106,13 +106,17 @@ MODEL_KINDS: dict[str, str] = {
     "encoder": "maeum.models.encoder:EncoderClassifier",
     "decoder": "maeum.models.decoder:DecoderClassifier",
     "decoder-cls": "maeum.models.decoder_cls:DecoderClsClassifier",
+    "frozen": "maeum.models.frozen:FrozenClassifier",
+    "head": "maeum.models.head:HeadPredictor",
+    "onnx": "maeum.models.onnx:OnnxPredictor",
+    "onnx-linear": "maeum.models.onnx_linear:OnnxLinear",
     "vote": "maeum.voting:VotePredictor",
     "review": "maeum.reviews:ReviewPredictor",
 }
 """Model kind → where its class is. A closed table: no import path is ever taken from a file."""
 
 
-TRAINABLE = ("linear", "encoder", "decoder", "decoder-cls")
+TRAINABLE = ("linear", "frozen", "encoder", "decoder", "decoder-cls")
 """Kinds that ``--model`` can name."""
 
 
@@ -140,9 +144,10 @@ def make_classifier(spec: str, task: Task, *, seed: int, options: dict[str, Any]
     kind, _, argument = spec.partition(":")
     if kind not in TRAINABLE or bool(argument) != (kind != "linear"):
         raise UsageError(
-            f"모델 '{spec}'은(는) 학습할 수 없습니다. 쓸 수 있는 것: linear, "
+            f"모델 '{spec}'은(는) 학습할 수 없습니다. 쓸 수 있는 것: linear, mini, frozen:폴더, "
             "encoder:폴더_또는_허브_id, decoder:…, decoder-cls:…",
-            f"model '{spec}' cannot be trained; known: linear, encoder:FOLDER_OR_HUB_ID, decoder:…, decoder-cls:…",
+            f"model '{spec}' cannot be trained; known: linear, mini, frozen:FOLDER, encoder:FOLDER_OR_HUB_ID, "
+            "decoder:…, decoder-cls:…",
         )
     made: Any = _class(kind)
     model: Classifier = made.of(argument, task, seed=seed, options=options or {})

@@ -19,8 +19,9 @@ from maeum.data import Input
 from maeum.errors import FormatError
 from maeum.hf import adapters, training
 from maeum.models.base import Labels, Proba, check_inputs
+from maeum.models.batching import by_token_budget, probabilities
 from maeum.models.decoder_config import DecoderClsConfig
-from maeum.models.encoder import by_token_budget, probabilities, quick_metrics
+from maeum.models.encoder import quick_metrics
 from maeum.models.prompted import PromptedClassifier, not_fitted, token_budget
 from maeum.models.prompting import Weights
 from maeum.task import Task

@@ -190,7 +190,7 @@ class DecoderClsConfig(PromptedConfig):
     dropout: float = 0.1
     """Dropout before the head."""
     loss: str | None = None
-    """bce, focal, asl, asl-seed001 (multilabel); ce, focal (multiclass)."""
+    """bce, focal, asl, asl-seed001 (multilabel); ce, focal, ordinal (multiclass)."""
     label_smoothing: float = 0.0
     pos_weight: Literal["none", "balanced"] = "none"
     class_weight: Literal["none", "balanced"] = "none"

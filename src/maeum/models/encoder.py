@@ -6,9 +6,10 @@ Inputs become token windows (``windows.py``), the encoder and its head (``heads.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -30,6 +31,7 @@ from maeum.hf.tokenizers import load_tokenizer
 from maeum.hf.training import Log, LoopConfig, unknown
 from maeum.metrics import counts
 from maeum.models.base import Labels, Proba, check_inputs
+from maeum.models.batching import Floats, by_token_budget, join, probabilities
 from maeum.models.windows import MARKERS, TARGET_INPUTS, TargetInput, Window, Windows
 from maeum.task import Kind, Task
 
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
 
 Head = Literal["auto", "cls", "mean", "bigru"]
 Aggregate = Literal["auto", "max", "mean"]
-Floats = NDArray[np.float32]
 
 CPU_TOKENS, GPU_TOKENS = 4096, 32768
 """Tokens of a prediction batch, padding included."""
@@ -71,7 +72,7 @@ class EncoderConfig(LoopConfig):
     """How window logits are joined, label by label; auto: max for multilabel (a label shows in some part), mean for
     multiclass."""
     loss: str | None = None
-    """bce, focal, asl, asl-seed001 (multilabel); ce, focal (multiclass)."""
+    """bce, focal, asl, asl-seed001 (multilabel); ce, focal, ordinal (multiclass)."""
     label_smoothing: float = 0.0
     pos_weight: Literal["none", "balanced"] = "none"
     class_weight: Literal["none", "balanced"] = "none"
@@ -85,6 +86,8 @@ class EncoderConfig(LoopConfig):
     loss_clip: float | None = None
     """Probability shift of the asymmetric loss."""
     loss_eps: float | None = None
+    steepness: float | None = None
+    """How fast the ordinal loss forgets classes beside the right one."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -128,10 +131,21 @@ class EncoderConfig(LoopConfig):
             gamma_pos=self.gamma_pos,
             clip=self.loss_clip,
             eps=self.loss_eps,
+            steepness=self.steepness,
         )
 
 
 HEADS = ("cls", "mean", "bigru")
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What a model is trained towards where that is more than labels, such as a teacher's probabilities."""
+
+    loss: Callable[[dict[str, Any], Any], Any]
+    """(outputs of the network, aims (n, m)) -> losses (n,)."""
+    network: Callable[[LabelModel], Any] = lambda model: model
+    """The model as the loop calls it: itself, or wrapped in something that gives ``loss`` more to look at."""
 
 
 class EncoderClassifier:
@@ -155,6 +169,7 @@ class EncoderClassifier:
         self._model: LabelModel | None = None
         self._windows: Windows | None = None
         self._tokenizer: Any = None
+        self._start: tuple[LabelModel, Any] | None = None
 
     @classmethod
     def of(cls, base: str, task: Task, *, seed: int, options: Mapping[str, Any]) -> Self:
@@ -163,6 +178,41 @@ class EncoderClassifier:
         model = cls(task, config, seed=seed)
         training.check(config)
         return model
+
+    @classmethod
+    def around(cls, task: Task, config: EncoderConfig, model: LabelModel, tokenizer: Any, *, seed: int = 42) -> Self:
+        """A classifier with a network that is trained already; training goes on from it instead of from the base."""
+        self = cls(task, config, seed=seed)
+        self._start = (model, tokenizer)
+        self._tokenizer = tokenizer
+        self._windows_of(model)
+        self._model = model.eval()
+        return self
+
+    @property
+    def network(self) -> LabelModel:
+        """The network.
+
+        Raises:
+            NotFitted: there is none yet.
+        """
+        if self._model is None:
+            raise NotFitted("학습하지 않은 모델입니다.", "this model is not trained yet; call fit first")
+        return self._model
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer of the network."""
+        return self._tokenizer
+
+    @property
+    def windows(self) -> Windows:
+        """How inputs become the network's windows.
+
+        Raises:
+            NotFitted: there is no network yet.
+        """
+        return self._windows_of(self.network)
 
     def fit(self, inputs: Sequence[Input], y: Labels) -> Self:
         """Fine-tune on inputs and labels (n, k)."""
@@ -185,27 +235,60 @@ class EncoderClassifier:
             work: folder for checkpoints; a killed run with the same data and settings goes on from there.
             name: what the progress bar is called.
         """
-        import torch
+        loss = self._loss(y)
+        aim = Aim(lambda outputs, labels: loss(outputs["logits"], labels))
+        return self._learn(inputs, y, aim, loss, held=held, work=work, name=name, progress=progress)
 
-        from maeum.models.losses import make_loss
+    def fit_to(
+        self,
+        inputs: Sequence[Input],
+        aims: Floats,
+        aim: Aim,
+        *,
+        held: tuple[Sequence[Input], Labels] | None = None,
+        work: Path | None = None,
+        name: str = "",
+        progress: Line = lambda _: None,
+    ) -> Self:
+        """Fine-tune towards more than labels: rows of numbers ``aims`` (n, m) that ``aim.loss`` understands.
+
+        The other arguments are those of ``fit_watched``; held-out rows are judged by their labels, with the plain loss.
+        """
+        from maeum.models.losses import default_loss, make_loss
+
+        plain = make_loss(default_loss(self.task.kind), self.task.kind)
+        return self._learn(inputs, aims, aim, plain, held=held, work=work, name=name, progress=progress)
+
+    def _learn(
+        self,
+        inputs: Sequence[Input],
+        aims: NDArray[Any],
+        aim: Aim,
+        held_loss: Any,
+        *,
+        held: tuple[Sequence[Input], Labels] | None,
+        work: Path | None,
+        name: str,
+        progress: Line,
+    ) -> Self:
+        import torch
 
         check_inputs(inputs)
         config = self.config
-        loss = make_loss(config.loss_config(self.task.kind), self.task.kind, y.sum(0), len(y))
         torch.manual_seed(self.seed)
         model = self._build()
         windows = self._windows_of(model)
-        rows = [(number, pieces, y[number]) for number, pieces in enumerate(windows(inputs))]
+        rows = [(number, pieces, aims[number]) for number, pieces in enumerate(windows(inputs))]
         device = training.pick_device(config.device)
         model.to(device)
         self._model = model
-        watch = None if held is None else functools.partial(self._judge, windows(held[0]), held[1], loss)
+        watch = None if held is None else functools.partial(self._judge, windows(held[0]), held[1], held_loss)
         job = training.Job(
-            model=model,
+            model=aim.network(model),
             rows=rows,
             lengths=[sum(len(window.ids) for window in pieces) for _, pieces, _ in rows],
             collate=functools.partial(collate, pad_id=windows.frame.pad_id, spare=spare_columns(model.backbone.config)),
-            loss=lambda outputs, labels: loss(outputs["logits"], labels),
+            loss=aim.loss,
             groups=model.parameter_groups(
                 learning_rate=config.learning_rate or default_learning_rate(model.width),
                 head_learning_rate=config.head_learning_rate,
@@ -222,10 +305,7 @@ class EncoderClassifier:
 
     def predict_proba(self, inputs: Sequence[Input]) -> Proba:
         """Probabilities (n, k)."""
-        check_inputs(inputs)
-        if self._model is None or self._windows is None:
-            raise NotFitted("학습하지 않은 모델입니다.", "this model is not trained yet; call fit first")
-        return probabilities(self._logits(self._windows(inputs)), self.task.kind)
+        return probabilities(self.logits(inputs), self.task.kind)
 
     def save(self, folder: Path) -> None:
         """The encoder as a folder that transformers opens, ``hf/``, and what is ours beside it."""
@@ -234,7 +314,7 @@ class EncoderClassifier:
         from safetensors.torch import save_file
 
         (folder / "hf").mkdir()
-        save_pretrained(self._model.backbone, self._tokenizer, folder / "hf")
+        save_pretrained(self._model.whole_backbone(), self._tokenizer, folder / "hf")
         if self._model.head is not None:
             tensors = {name: value.contiguous().cpu() for name, value in self._model.head.state_dict().items()}
             save_file(tensors, folder / "head.safetensors")
@@ -243,6 +323,8 @@ class EncoderClassifier:
             "head": self._model.head_name,
             "config": dataclasses.asdict(self.config),
         }
+        if self._model.heads is not None:
+            about["kept_heads"] = self._model.heads
         write_text(folder / "encoder.json", pretty_json(about))
         write_text(folder / "history.json", pretty_json({"log": self.history}))
 
@@ -251,15 +333,22 @@ class EncoderClassifier:
         """Read what ``save`` wrote."""
         require("torch")
         require("transformers")
+        about = read_json(folder / "encoder.json")
+        options = dict(about["config"])
+        self = cls(task, EncoderConfig.of(options.pop("base"), options), seed=int(about["seed"]))
+        self._restore(folder, about["head"])
+        if "kept_heads" in about:
+            self.network.cut_heads(about["kept_heads"])
+        return self
+
+    def _restore(self, folder: Path, head: str) -> None:
+        """The weights, tokenizer and history that ``save`` wrote."""
         from safetensors.torch import load_file
 
         from maeum.models._label_model import LabelModel
 
-        about = read_json(folder / "encoder.json")
-        options = dict(about["config"])
-        self = cls(task, EncoderConfig.of(options.pop("base"), options), seed=int(about["seed"]))
         self.history = read_json(folder / "history.json")["log"]
-        model = LabelModel.open(folder / "hf", about["head"], len(task), self._aggregate, self.config)
+        model = LabelModel.open(folder / "hf", head, len(self.task), self._aggregate, self.config)
         if model.head is not None:
             try:
                 model.head.load_state_dict(load_file(folder / "head.safetensors"))
@@ -271,7 +360,19 @@ class EncoderClassifier:
         self._tokenizer = load_tokenizer(folder / "hf")
         self._windows_of(model)
         self._model = model.to(training.pick_device("auto")).eval()
-        return self
+
+    def logits(self, inputs: Sequence[Input]) -> Floats:
+        """Logits (n, k), before the sigmoid or softmax."""
+        check_inputs(inputs)
+        if self._model is None or self._windows is None:
+            raise NotFitted("학습하지 않은 모델입니다.", "this model is not trained yet; call fit first")
+        return self._logits(self._windows(inputs))
+
+    def _loss(self, y: Labels) -> Any:
+        """(logits, labels) -> (n,) loss of each row; ``y`` are the training labels, for weights by frequency."""
+        from maeum.models.losses import make_loss
+
+        return make_loss(self.config.loss_config(self.task.kind), self.task.kind, y.sum(0), len(y))
 
     @property
     def _aggregate(self) -> Literal["max", "mean"]:
@@ -283,6 +384,9 @@ class EncoderClassifier:
         from maeum.models._label_model import LabelModel
 
         config = self.config
+        if self._start is not None:
+            model, self._tokenizer = copy.deepcopy(self._start[0]), self._start[1]
+            return model.requires_grad_(True)
         self._tokenizer = load_tokenizer(config.base, revision=config.revision)
         head = config.head
         if head == "auto":
@@ -336,18 +440,6 @@ class EncoderClassifier:
         return {"loss": float(each.mean())} | quick_metrics(self.task, y, probabilities(logits, self.task.kind))
 
 
-def probabilities(logits: Floats, kind: Kind) -> Proba:
-    """(n, k): the softmax of multiclass logits, the sigmoid of others."""
-    z = logits.astype(np.float64)
-    if kind == "multiclass":
-        e = np.exp(z - z.max(1, keepdims=True, initial=-np.inf))
-        z = e / e.sum(1, keepdims=True)
-    else:
-        z = 1 / (1 + np.exp(-z))
-    proba: Proba = z.astype(np.float32)
-    return proba
-
-
 def default_learning_rate(width: int) -> float:
     """Small encoders need larger steps: 7e-5 up to 512 wide, 3e-5 above."""
     return 7e-5 if width <= 512 else 3e-5
@@ -378,19 +470,6 @@ def quick_metrics(task: Task, y: Labels, proba: Proba) -> dict[str, float]:
         best["micro-f1"] = max(best["micro-f1"], float(2 * tp / max(1, 2 * tp + fp + fn)))
         best["macro-f1"] = max(best["macro-f1"], float(found.f1.mean()))
     return best | {"accuracy": float(((proba >= 0.5) == y).mean())}
-
-
-def by_token_budget(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Row numbers in batches of similar length whose padded size stays within ``budget`` tokens."""
-    order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
-    batches: list[list[int]] = []
-    widest = 0
-    for row in order:
-        if not batches or widest * (len(batches[-1]) + 1) > budget:
-            batches.append([])
-            widest = lengths[row]
-        batches[-1].append(row)
-    return batches
 
 
 def spare_columns(config: Any) -> int:
@@ -432,16 +511,3 @@ def collate(
     tensors["labels"] = torch.from_numpy(np.stack([labels for _, _, labels in rows]).astype(np.float32))
     tensors["rows"] = [number for number, _, _ in rows]
     return tensors
-
-
-def join(logits: Floats, owner: NDArray[np.int64], n: int, how: Literal["max", "mean"]) -> Floats:
-    """Window logits (w, k) joined label by label to those of their texts (n, k)."""
-    if len(logits) == n:
-        return logits
-    if how == "max":
-        joined = np.full((n, logits.shape[1]), -np.inf, np.float32)
-        np.maximum.at(joined, owner, logits)
-        return joined
-    total = np.zeros((n, logits.shape[1]), np.float64)
-    np.add.at(total, owner, logits)
-    return (total / np.bincount(owner, minlength=n)[:, None]).astype(np.float32)

@@ -10,13 +10,15 @@ from __future__ import annotations
 import functools
 import json
 import unicodedata
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from maeum._files import atomic_text
 from maeum.data import Input, Target
@@ -121,24 +123,58 @@ class Pool:
         return [_key(shot.input.text) for shot in self.examples]
 
     @functools.cached_property
-    def _index(self) -> tuple[Any, Any] | None:
-        """The vectorizer and the weights (n-grams, examples); None where no text has an n-gram."""
-        from sklearn.feature_extraction.text import TfidfVectorizer
-
+    def _index(self) -> tuple[_TfIdf, sparse.csr_matrix] | None:
+        """The n-grams' weights and (n-grams, examples) of the pool; None where no text has an n-gram."""
         if not any(self._keys):
             return None
-        vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=ORDERS)
-        return vectorizer, vectorizer.fit_transform(self._keys).T.tocsr()
+        weigher = _TfIdf(self._keys)
+        return weigher, weigher.weigh(self._keys).T.tocsr()
 
     def _similarity(self, text: str) -> NDArray[np.float64]:
         """(n,) cosine of the text and every example."""
         similar = np.zeros(len(self.examples))
         if self._index is not None:
-            vectorizer, weights = self._index
-            row = (vectorizer.transform([_key(text)]) @ weights).tocoo()
+            weigher, weights = self._index
+            row = (weigher.weigh([_key(text)]) @ weights).tocoo()
             similar[row.col] = row.data
         # beyond this only the order of summation speaks, and ties must be ties
         return np.round(similar, 12)
+
+
+class _TfIdf:
+    """TF-IDF weights of character n-grams: counts times ln((1 + n) / (1 + df)) + 1, rows of length one.
+
+    The same numbers as scikit-learn's ``TfidfVectorizer(analyzer="char_wb")``.
+
+    Args:
+        texts: what n-grams there are, and how rare they are, is told from these.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        seen = Counter(gram for text in texts for gram in set(_ngrams(text)))
+        self._columns = {gram: column for column, gram in enumerate(seen)}
+        self._idf = np.log((1 + len(texts)) / (1 + np.fromiter(seen.values(), np.float64, len(seen)))) + 1
+
+    def weigh(self, texts: Sequence[str]) -> sparse.csr_matrix:
+        """(texts, n-grams); n-grams that the texts above do not have are left out, and a row may be all zeros."""
+        counts = [Counter(gram for gram in _ngrams(text) if gram in self._columns) for text in texts]
+        ends = np.cumsum([0, *map(len, counts)])
+        columns = np.array([self._columns[gram] for count in counts for gram in count], np.int64)
+        values = np.array([n for count in counts for n in count.values()], np.float64) * self._idf[columns]
+        rows = np.repeat(np.arange(len(texts)), np.diff(ends))
+        length = np.sqrt(np.bincount(rows, values**2, minlength=len(texts)))
+        shape = (len(texts), len(self._columns))
+        return sparse.csr_matrix((values / length[rows], columns, ends), shape=shape)
+
+
+def _ngrams(text: str) -> Iterator[str]:
+    """Character n-grams of every word between two spaces; a word shorter than an order is one n-gram, once."""
+    for word in text.lower().split():
+        word = f" {word} "
+        for n in range(ORDERS[0], ORDERS[1] + 1):
+            yield from (word[at : at + n] for at in range(max(len(word) - n, 0) + 1))
+            if len(word) <= n:
+                break
 
 
 def _key(text: str) -> str:

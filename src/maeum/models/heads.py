@@ -69,9 +69,12 @@ class LinearHead(nn.Module):
 
     def forward(self, states: Tensor, attention_mask: Tensor) -> Tensor:
         """Logits (m, k)."""
-        states, mask = _checked(states, attention_mask)
-        logits: Tensor = self.out(self.dropout(self.pool(states, mask)))
+        logits: Tensor = self.out(self.dropout(self.vector(states, attention_mask)))
         return logits
+
+    def vector(self, states: Tensor, attention_mask: Tensor) -> Tensor:
+        """The pooled states (m, h)."""
+        return self.pool(*_checked(states, attention_mask))
 
 
 class BiGRUHead(nn.Module):

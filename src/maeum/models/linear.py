@@ -118,8 +118,12 @@ class LinearClassifier:
         self.fit_folds(inputs, y, fold.astype(np.int64))
         return self
 
-    def fit_folds(self, inputs: Sequence[Input], y: Labels, fold: npt.NDArray[np.int64]) -> Proba:
-        """Train on all rows and return out-of-fold probabilities (n, k) for the fold numbers ``fold`` (n,)."""
+    def fit_folds(self, inputs: Sequence[Input], y: Labels | Proba, fold: npt.NDArray[np.int64]) -> Proba:
+        """Train on all rows and return out-of-fold probabilities (n, k) for the fold numbers ``fold`` (n,).
+
+        Args:
+            y: (n, k) zeros and ones, or probabilities to imitate: every loss here takes them as they are.
+        """
         check_inputs(inputs)
         if len(inputs) == 0 or y.shape != (len(inputs), len(self.task)):
             raise UsageError(
@@ -135,7 +139,7 @@ class LinearClassifier:
         raw = np.concatenate([view.scores for view in views], axis=1)
         return self._fit_top(raw, solved, y, folds)
 
-    def _solved(self, y: Labels) -> F32:
+    def _solved(self, y: Labels | Proba) -> F32:
         """The columns to solve for: two exclusive classes are one column, the second class."""
         return (y[:, 1:] if self._binary else y).astype(np.float32)
 
@@ -157,8 +161,8 @@ class LinearClassifier:
             "buckets": used.astype(np.uint32),
             "idf": (np.log((1 + n) / (1 + df[used])) + 1).astype(np.float32),
         }
-        self._table = _table(self._state["buckets"], self._ngrams.bits)
-        return _weigh(_select(counts, self._table, len(used)), self._state["idf"])
+        self._table = bucket_table(self._state["buckets"], self._ngrams.bits)
+        return weigh(_select(counts, self._table, len(used)), self._state["idf"])
 
     def _first(self, x: sparse.csr_matrix, y: F32, folds: I32, pool: ThreadPoolExecutor) -> list[FirstStage]:
         config = self.config
@@ -175,7 +179,7 @@ class LinearClassifier:
         self._state["bias"] = np.concatenate([view.bias for view in views]).astype(np.float32)
         self._unpack()
 
-    def _fit_top(self, raw: F32, solved: F32, y: Labels, folds: I32) -> Proba:
+    def _fit_top(self, raw: F32, solved: F32, y: Labels | Proba, folds: I32) -> Proba:
         """Standardisation, second stage, calibration; out-of-fold probabilities."""
         state, config = self._state, self.config.stack
         state["mean"], state["sd"] = raw.mean(0), _spread(raw)
@@ -223,8 +227,12 @@ class LinearClassifier:
         """Scores before calibration of one chunk (n, k)."""
         state = self._state
         counts = count_ngrams(inputs, self._ngrams, self._table, len(state["buckets"]), threads=1)
-        raw = _weigh(counts, state["idf"]) @ self._weights + state["bias"]
-        z = (raw - state["mean"]) / state["sd"]
+        return self._stacked(weigh(counts, state["idf"]) @ self._weights + state["bias"])
+
+    def _stacked(self, raw: F32) -> F32:
+        """Scores before calibration (n, k) from those of the first stage (n, views · k)."""
+        state = self._state
+        z: F32 = np.asarray((raw - state["mean"]) / state["sd"], dtype=np.float32)
         if "beta" in state:
             scores: F32 = fourier_features(z, state) @ state["beta"] + state["beta0"]
             return scores
@@ -267,7 +275,7 @@ class LinearClassifier:
         state = self._state
         self._weights = state["weights"].astype(np.float32) * state["scale"]
         if self._table is None:
-            self._table = _table(state["buckets"], self._ngrams.bits)
+            self._table = bucket_table(state["buckets"], self._ngrams.bits)
 
 
 def _changed(config: Any, options: Mapping[str, Any], outer: str) -> Any:
@@ -296,7 +304,7 @@ def _changed(config: Any, options: Mapping[str, Any], outer: str) -> Any:
     return replace(config, **values)
 
 
-def _weigh(counts: sparse.csr_matrix, idf: F32) -> sparse.csr_matrix:
+def weigh(counts: sparse.csr_matrix, idf: F32) -> sparse.csr_matrix:
     """(1 + log tf) · idf, every row scaled to length 1 (sums in float64, row by row); changes ``counts``."""
     data = counts.data
     np.log(data, out=data)
@@ -311,7 +319,7 @@ def _weigh(counts: sparse.csr_matrix, idf: F32) -> sparse.csr_matrix:
     return counts
 
 
-def _table(buckets: npt.NDArray[np.uint32], bits: int) -> I32:
+def bucket_table(buckets: npt.NDArray[np.uint32], bits: int) -> I32:
     """Bucket → column, −1 where the bucket is not in the vocabulary."""
     table = np.full(1 << bits, -1, dtype=np.int32)
     table[buckets] = np.arange(len(buckets), dtype=np.int32)

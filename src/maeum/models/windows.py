@@ -90,7 +90,7 @@ class Windows:
             return_token_type_ids=False,
             verbose=False,
         )
-        words, unknown = self._specials
+        words, unknown = self.special_tokens
         return [
             (
                 # a text that happens to hold "[SEP]" or "</s>" must not end there
@@ -103,7 +103,7 @@ class Windows:
         ]
 
     @functools.cached_property
-    def _specials(self) -> tuple[dict[str, int], int]:
+    def special_tokens(self) -> tuple[dict[str, int], int]:
         """Special tokens that no text may bring along, by their spelling, and what they become."""
         tokenizer = self.tokenizer
         words = dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True))

@@ -17,7 +17,8 @@ from maeum.hf import training
 from maeum.hf.files import pooling_of
 from maeum.hf.frame import Frame
 from maeum.hf.training import Log
-from maeum.models.encoder import CPU_TOKENS, GPU_TOKENS, by_token_budget
+from maeum.models.batching import by_token_budget
+from maeum.models.encoder import CPU_TOKENS, GPU_TOKENS
 from maeum.posttraining.corpus import Corpus, held_out
 from maeum.posttraining.masking import HELD_PASS, Batches, Masking, Passes
 from maeum.posttraining.settings import PosttrainSettings

@@ -11,6 +11,7 @@ from maeum.apps.cli._options import load_model, read_data, task_or_none
 if TYPE_CHECKING:
     from maeum.analyzer import Analyzer
     from maeum.evaluation import Scored
+    from maeum.task import Task
     from maeum.thresholds import Thresholds
 
 
@@ -35,9 +36,17 @@ def score(
             "--thresholds는 예측 파일에만 씁니다. 모델의 기준값은 'maeum thresholds'로 바꿉니다.",
             "--thresholds is for predictions files; a model's own are changed with 'maeum thresholds'",
         )
-    analyzer = load_model(model)
-    rows = read_data(data, task=task or open_source(data, format=reading["format"]).task or analyzer.task, **reading)
+    task = task or open_source(data, format=reading["format"]).task
+    analyzer = load_model(model, task=head_for(model, task))
+    rows = read_data(data, task=task or analyzer.task, **reading)
     return score_model(analyzer, rows, name=model), analyzer
+
+
+def head_for(model: str, task: Task | None) -> str | None:
+    """The head that was trained for a task, if the folder has one; else its first (None)."""
+    from maeum.folder import head_names
+
+    return task.name if task is not None and task.name in head_names(model) else None
 
 
 def thresholds_file(path: str | None) -> Thresholds | None:

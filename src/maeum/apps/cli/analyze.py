@@ -29,23 +29,40 @@ from maeum.apps.cli._options import device_option, examples, json_option, load_m
 @device_option
 @json_option
 def analyze(texts: tuple[str, ...], model: str, target: str | None, task: str | None, as_json: bool) -> None:
-    """Parse, call ``Analyzer.analyze``, print labels and bars."""
-    analyzer = load_model(model, task=task)
+    """Parse, call ``Analyzer.analyze`` of every head (or the one of ``--task``), print labels and bars."""
+    from maeum import load_heads
+
     given = [line.rstrip("\n") for line in sys.stdin] if texts == ("-",) else list(texts)
-    found = analyzer.analyze(given, target=target)
+    heads = load_heads(model) if task is None else {task: load_model(model, task=task)}
+    found = {name: head.analyze(given, target=target) for name, head in heads.items()}
     if as_json:
-        results = [
-            {"text": item.text, "labels": list(item.labels), "scores": {analyzer.task.name: dict(item.scores)}}
-            | ({} if item.aspects is None else {"aspects": [dict(aspect) for aspect in item.aspects]})
-            for item in found
-        ]
-        emit({"model": model, "results": results})
+        emit(
+            {"model": model, "results": [_result({n: rows[i] for n, rows in found.items()}) for i in range(len(given))]}
+        )
         return
-    for item in found:
-        click.echo("\n".join(_lines(item)))
+    for number, text in enumerate(given):
+        click.echo(text)
+        for name, rows in found.items():
+            click.echo("\n".join(_lines(rows[number], name if len(found) > 1 else "")))
 
 
-def _lines(item: Any) -> list[str]:
+def _result(of_task: dict[str, Any]) -> dict[str, Any]:
+    """One text: the labels of the first head, and with several heads those of each."""
+    first = next(iter(of_task.values()))
+    result = {
+        "text": first.text,
+        "labels": list(first.labels),
+        "scores": {item.task.name: dict(item.scores) for item in of_task.values()},
+    }
+    if len(of_task) > 1:
+        result["labels_by_task"] = {item.task.name: list(item.labels) for item in of_task.values()}
+    if first.aspects is not None:
+        result["aspects"] = [dict(aspect) for aspect in first.aspects]
+    return result
+
+
+def _lines(item: Any, head: str) -> list[str]:
+    """Labels and bars of one head: the ten most probable labels, five where there are several heads."""
     from maeum._tables import display_width
 
     names = {label.key: label.name(language()) for label in item.task.labels}
@@ -54,9 +71,9 @@ def _lines(item: Any) -> list[str]:
     labels = ", ".join(" ".join(filter(None, (names[key], graded.get(key)))) for key in item.labels) or say(
         "해당 없음", "none"
     )
-    shown = sorted(item.scores.items(), key=lambda pair: -pair[1])[:10]
+    shown = sorted(item.scores.items(), key=lambda pair: -pair[1])[: 5 if head else 10]
     width = max(display_width(names[key]) for key, _ in shown)
-    lines = [item.text, f"  → {labels}"]
+    lines = [f"  → {head}: {labels}" if head else f"  → {labels}"]
     for key, score in shown:
         mark = "●" if key in item.labels else " "
         pad = " " * (width - display_width(names[key]))

@@ -16,7 +16,7 @@ import click
 
 from maeum._lang import language, say
 from maeum.apps.cli import emit
-from maeum.apps.cli._options import examples, json_option, load_model, overwrite_option
+from maeum.apps.cli._options import examples, json_option, overwrite_option
 
 
 @click.command(
@@ -61,11 +61,15 @@ def demo(folder: str, overwrite: bool, as_json: bool) -> None:
 @json_option
 def info(model: str, as_json: bool) -> None:
     """Describe a model folder."""
-    from maeum.folder import check
+    from maeum import load_heads
+    from maeum.engine import engine_of
+    from maeum.folder import check, embedded
 
-    analyzer = load_model(model)
-    manifest = check(Path(model))
-    size = sum(path.stat().st_size for path in Path(model).rglob("*") if path.is_file())
+    heads = load_heads(model)
+    analyzer = next(iter(heads.values()))
+    folder = embedded(model)
+    manifest = check(folder)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     about: dict[str, Any] = {
         "model": model,
         "kind": manifest["model"],
@@ -77,11 +81,20 @@ def info(model: str, as_json: bool) -> None:
         "thresholds": analyzer.thresholds.to_dict(),
         "train": analyzer.about.get("train", {}),
         "settings": analyzer.about.get("settings", {}),
-        "folds": len(list((Path(model) / "folds").glob("*"))),
+        "folds": len(list((folder / "folds").glob("*"))),
+        "engine": engine_of(folder, manifest),
         "bytes": size,
     }
+    if len(heads) > 1:
+        about["heads"] = {
+            name: {"task_kind": head.task.kind, "labels": list(head.task.keys), "thresholds": head.thresholds.to_dict()}
+            for name, head in heads.items()
+        }
+    from maeum.reviews import card
+
+    review = card.facts_of_folder(analyzer, folder)
     if as_json:
-        emit(about)
+        emit({**about, **({"review": review} if review else {})})
         return
     rows = [
         (say("모델", "model"), f"{about['kind']} ({about['made_by']})"),
@@ -93,6 +106,13 @@ def info(model: str, as_json: bool) -> None:
         ),
         (say("글 준비", "text preparation"), about["text_preparation"]),
         (say("기준값", "thresholds"), f"{analyzer.thresholds.objective}; {analyzer.thresholds.tuned_on or '–'}"),
+        *(card.lines(review, card.grade_names(analyzer)) if review else ()),
+        *(
+            (f"  --task {name}", f"{head.task.kind}, {len(head.task)} labels; {head.thresholds.tuned_on or '–'}")
+            for name, head in heads.items()
+            if len(heads) > 1
+        ),
+        (say("실행", "engine"), about["engine"]),
         (say("크기", "size"), f"{size / 1e6:.1f} MB"),
         (say("상태", "state"), say("손상 없음", "checksums match")),
     ]
@@ -122,6 +142,7 @@ def doctor(as_json: bool) -> int:
 
 def _checks() -> list[dict[str, Any]]:
     from maeum._optional import EXTRA_OF, install_command
+    from maeum.engine import engine_facts, int8_shown
 
     found: list[dict[str, Any]] = []
 
@@ -138,7 +159,6 @@ def _checks() -> list[dict[str, Any]]:
     for package in (
         "numpy",
         "scipy",
-        "scikit-learn",
         "safetensors",
         "click",
         "tqdm",
@@ -160,10 +180,16 @@ def _checks() -> list[dict[str, Any]]:
             True,
             hint,
         )
-    add(
-        say("CPU 코어", "CPU cores"),
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+    facts = engine_facts()
+    need(
+        say("추론 엔진", "engine"),
+        f"onnxruntime {facts['onnxruntime'] or '–'}" + (f", torch {facts['torch']}" if facts["torch"] else ""),
+        facts["onnxruntime"] is not None,
+        "pip install onnxruntime",
     )
+    add(say("스레드(CPU 코어)", "threads (CPU cores)"), facts["threads"])
+    add(say("int8 명령", "int8 instructions"), f"{facts['processor']}: {int8_shown(facts['int8'])}")
+    add(say("내장 모델 mini", "embedded model mini"), _embedded())
     add(say("언어", "language"), language())
     add(say("콘솔 글자", "console encoding"), sys.stdout.encoding)
     add(say("로캘", "locale"), ".".join(str(part) for part in locale.getlocale()))
@@ -187,3 +213,14 @@ def _checks() -> list[dict[str, Any]]:
             say("다른 폴더에서 실행하세요", "run in another folder"),
         )
     return found
+
+
+def _embedded() -> str:
+    from maeum.errors import UsageError
+    from maeum.folder import embedded, read_manifest
+
+    try:
+        manifest = read_manifest(embedded("mini"))
+    except UsageError:
+        return say("이 버전에는 없음", "not in this version")
+    return f"maeum {manifest['maeum']}: {', '.join(manifest.get('heads', ()))}"

@@ -81,11 +81,11 @@ def thresholds(model: str, data: str | None, **words: Any) -> None:
     """Parse, call ``maeum.evaluation.retune``, save and print the thresholds."""
     from maeum._files import pretty_json, write_text
     from maeum.errors import UsageError
-    from maeum.folder import replace_files
+    from maeum.folder import head_folder, replace_files
 
     in_folder = Path(model).is_dir()
     if words["values"]:
-        before, task = _current(model)
+        before, task = _current(model, words["task"])
         rule = before.replaced(parse_values(words["values"]), task)
         scored = None
     else:
@@ -101,10 +101,11 @@ def thresholds(model: str, data: str | None, **words: Any) -> None:
     if changed and words["output"] is None:
         if not in_folder:
             raise UsageError(
-                "예측 파일에는 기준값을 저장할 수 없습니다. -o thresholds.json을 붙이세요.",
-                "a predictions file cannot hold thresholds; add -o thresholds.json",
+                "예측 파일이나 내장 모델에는 기준값을 저장할 수 없습니다. -o thresholds.json을 붙이세요.",
+                "neither a predictions file nor the embedded model can hold thresholds; add -o thresholds.json",
             )
-        replace_files(Path(model), {"thresholds.json": pretty_json(rule.to_dict())})
+        place = head_folder(model, words["task"])
+        replace_files(Path(model), {f"{place}thresholds.json": pretty_json(rule.to_dict())})
     elif words["output"] is not None:
         write_text(Path(words["output"]), pretty_json(rule.to_dict()))
     if words["as_json"]:
@@ -120,6 +121,7 @@ def _scored(model: str, data: str | None, words: dict[str, Any]) -> Scored:
     from maeum.data import Dataset, Example
     from maeum.errors import UsageError
     from maeum.evaluation import Scored
+    from maeum.folder import head_folder
 
     if data is not None:
         return score(model, data, words)[0]
@@ -127,8 +129,8 @@ def _scored(model: str, data: str | None, words: dict[str, Any]) -> Scored:
         raise UsageError(
             "예측 파일에는 정답이 든 DATA가 필요합니다.", "a predictions file needs DATA with the gold labels"
         )
-    analyzer = load_model(model)
-    oof = OutOfFold.load(Path(model), analyzer.task)
+    analyzer = load_model(model, task=words["task"])
+    oof = OutOfFold.load(Path(model) / head_folder(model, words["task"]), analyzer.task)
     rows = Dataset(
         analyzer.task,
         (Example(i, "", labels=analyzer.task.decode(y)) for i, y in zip(oof.ids, oof.y, strict=True)),
@@ -137,7 +139,7 @@ def _scored(model: str, data: str | None, words: dict[str, Any]) -> Scored:
     return Scored(rows, analyzer.task, analyzer.calibration.apply(oof.proba), analyzer.thresholds, model)
 
 
-def _current(model: str) -> tuple[Thresholds, Any]:
+def _current(model: str, head: str | None) -> tuple[Thresholds, Any]:
     from maeum.errors import UsageError
 
     if not Path(model).is_dir():
@@ -145,7 +147,7 @@ def _current(model: str) -> tuple[Thresholds, Any]:
             "--set은 모델 폴더에 씁니다. 예측 파일은 'maeum convert --set'을 쓰세요.",
             "--set needs a model folder; for a predictions file use 'maeum convert --set'",
         )
-    analyzer = load_model(model)
+    analyzer = load_model(model, task=head)
     return analyzer.thresholds, analyzer.task
 
 

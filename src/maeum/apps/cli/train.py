@@ -31,8 +31,8 @@ training_options = stack(
         show_default=True,
         metavar="SPEC",
         help=say(
-            "모델: linear, encoder:폴더_또는_허브_id, decoder:…(언어 모델), decoder-cls:…",
-            "Model: linear, encoder:FOLDER_OR_HUB_ID, decoder:… (a language model), decoder-cls:…",
+            "모델: linear, mini(내장 모델의 문장 벡터), encoder:폴더_또는_허브_id, decoder:…(언어 모델), decoder-cls:…",
+            "Model: linear, mini (the embedded model's vectors), encoder:FOLDER_OR_HUB_ID, decoder:…, decoder-cls:…",
         ),
     ),
     click.option(
@@ -137,7 +137,9 @@ fine_tuning_options = stack(
     ),
     click.option("--metric", metavar="M", help=say("--patience가 보는 점수", "What --patience watches.")),
     click.option(
-        "--loss", metavar="L", help=say("bce, focal, asl, asl-seed001, ce", "bce, focal, asl, asl-seed001, ce.")
+        "--loss",
+        metavar="L",
+        help=say("bce, focal, asl, asl-seed001, ce, ordinal", "bce, focal, asl, asl-seed001, ce, ordinal."),
     ),
     click.option("--head", metavar="H", help=say("cls, mean, bigru(기본: 베이스에 맞게)", "cls, mean, bigru.")),
     click.option(
@@ -194,6 +196,14 @@ FINE_TUNING_WORDS = (
 @click.option(
     "--config", metavar="run.toml", help=say("설정 파일(명령행이 이깁니다)", "Settings file; the command line wins.")
 )
+@click.option(
+    "--root",
+    metavar="DIR",
+    help=say(
+        "DATA가 머리 여럿의 계획(.toml)일 때, 데이터가 있는 폴더",
+        "Where the data lie, if DATA is a plan (.toml) of several heads.",
+    ),
+)
 @overwrite_option
 @json_option
 @quiet_option
@@ -210,6 +220,9 @@ def train(ctx: click.Context, /, data: str, output: str, **words: Any) -> None:
     words = merge_config(ctx, words)
     progress = Say(quiet=words["quiet"] or words["as_json"] or not is_main_process())
     refuse_existing(Path(output), overwrite=words["overwrite"])
+    if data.endswith(".toml"):
+        train_plan(data, output, words, progress)
+        return
     settings = _settings(words, TrainSettings)
     reading = {
         name: words[name]
@@ -240,19 +253,59 @@ def train(ctx: click.Context, /, data: str, output: str, **words: Any) -> None:
     )
 
 
+def train_plan(plan: str, output: str, words: dict[str, Any], progress: Say) -> None:
+    """Several heads on one encoder: parse, call ``maeum.heads.train_heads``, print a summary of each head."""
+    from maeum.heads import HeadsSettings, read_plan, train_heads
+
+    kind, _, base = str(words["model"]).partition(":")
+    if kind != "encoder" or not base:
+        raise UsageError(
+            "머리 여럿은 인코더로 배웁니다: --model encoder:폴더_또는_허브_id",
+            "several heads are learnt by an encoder: --model encoder:FOLDER_OR_HUB_ID",
+        )
+    if unused := [name for name in _NOT_OF_PLANS if words.get(name)]:
+        listed = ", ".join("--" + name.replace("_", "-") for name in unused)
+        raise UsageError(
+            f"계획({plan})으로 학습할 때는 쓰지 않는 옵션입니다: {listed}. 소스의 항목으로 적으세요.",
+            f"these options do not go with a plan ({plan}): {listed}; write them as keys of its sources",
+        )
+    settings = HeadsSettings(
+        base=base,
+        seed=words["seed"],
+        split_seed=words["split_seed"],
+        clean=words["clean"],
+        linear_options=words.get("linear") or {},
+        options=fine_tuning_settings({**words, "linear": None}),
+    )
+    progress(say(f"읽는 중: {plan}", f"reading {plan}"))
+    results = train_heads(
+        read_plan(plan, root=words["root"]), settings, output=output, overwrite=words["overwrite"], progress=progress
+    )
+    if words["as_json"]:
+        emit({"model": output, "heads": {name: result.report.to_dict() for name, result in results.items()}})
+        return
+    for name, result in results.items():
+        click.echo(f"\n[{name}]\n{result.report.summary()}")
+    click.echo(say(f"\n모델 폴더: {output}", f"\nmodel folder: {output}"))
+
+
+_NOT_OF_PLANS = ("task", "format", "text_column", "label_column", "target_column", "encoding", "valid", "folds", "keep")
+
+
 def _settings(words: dict[str, Any], cls: Any) -> Any:
     names = ("model", "folds", "keep", "seed", "split_seed", "clean", "objective", "empty")
     values = {name: words[name] for name in names}
     if words["shrinkage"] is not None:
         values["shrinkage"] = words["shrinkage"]
     options = fine_tuning_settings(words)
-    if options and words["model"] == "linear":
+    quick = cls(model=words["model"]).is_quick
+    if options and quick:
         raise UsageError(
-            f"linear 모델에는 없는 설정입니다: {', '.join(options)}. 인코더는 --model encoder:폴더로 고릅니다.",
-            f"the linear model has no such setting: {', '.join(options)}; an encoder is chosen with --model encoder:FOLDER",
+            f"{words['model']} 모델에는 없는 설정입니다: {', '.join(options)}. 인코더는 --model encoder:폴더로 고릅니다.",
+            f"the {words['model']} model has no such setting: {', '.join(options)}; an encoder is chosen with --model encoder:FOLDER",
         )
     linear = words.get("linear") or {}
-    if linear and words["model"] != "linear":
+    if linear and not quick:
         raise UsageError(
             f"[linear] 설정은 linear 모델의 것입니다. 지금 모델: {words['model']}",
             f"the table [linear] is for the linear model; the model is {words['model']}",

@@ -1,0 +1,129 @@
+"""A fine-tuned encoder as an ONNX graph: token windows in, logits out.
+
+The exporter is torch's tracing one (``dynamo=False``): the newer one silently freezes the sequence length of the
+recurrent head. The graph is optimised here, once, by onnxruntime itself as far as that does not depend on the processor.
+"""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import onnx  # noqa: TID253  only exporting imports this module, and it needs onnx anyway
+import torch  # noqa: TID253
+from onnx import ModelProto  # noqa: TID253
+from torch import Tensor, nn  # noqa: TID253
+
+if TYPE_CHECKING:
+    from maeum.models._label_model import LabelModel
+    from maeum.models.encoder import EncoderClassifier
+
+OPSET = 17
+
+
+def encoder_graph(model: EncoderClassifier) -> ModelProto:
+    """The graph of an encoder in fp32.
+
+    Inputs ``input_ids``, ``attention_mask`` and, where the encoder looks at segments, ``token_type_ids``, (w, L) int64;
+    outputs ``logits`` (w, k) and with a ``mean`` head ``vector`` (w, h), the mean of the tokens' states.
+    """
+    network = copy.deepcopy(model.network).to("cpu").float().eval()
+    ids = torch.tensor([[0, 1, 2, 1, 2, 1, 2], [0, 1, 2, 1, 2, 0, 0]])
+    mask = (torch.tensor([[1] * 7, [1] * 5 + [0] * 2])).long()
+    example = {"input_ids": ids, "attention_mask": mask}
+    if uses_segments(model):
+        example["token_type_ids"] = torch.zeros_like(ids)
+    outputs = ["logits", "vector"] if network.head_name == "mean" else ["logits"]
+    axes: dict[str, dict[int, str]] = {name: {0: "windows", 1: "tokens"} for name in example}
+    axes |= {name: {0: "windows"} for name in outputs}
+    with (
+        tempfile.TemporaryDirectory() as place,
+        _plain_attention(network.backbone),
+        warnings.catch_warnings(),
+        torch.no_grad(),
+    ):
+        path = Path(place) / "traced.onnx"
+        # the tracer warns of every branch it cannot follow; the parity test is what tells whether it mattered
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            _Windowed(network),
+            tuple(example.values()),
+            str(path),
+            input_names=list(example),
+            output_names=outputs,
+            dynamic_axes=axes,
+            opset_version=OPSET,
+            dynamo=False,
+        )
+        traced = onnx.load(path)
+    return optimised(traced)
+
+
+def uses_segments(model: EncoderClassifier) -> bool:
+    """Whether windows of this encoder carry segment ids."""
+    return model.windows.frame.first_type is not None
+
+
+def optimised(model: ModelProto) -> ModelProto:
+    """The same graph with constants folded and nodes fused by onnxruntime, for any processor."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "optimised.onnx"
+        options.optimized_model_filepath = str(path)
+        ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        found = onnx.load(path)
+    del found.graph.value_info[:]
+    return found
+
+
+def with_metadata(model: ModelProto, metadata: Mapping[str, str]) -> ModelProto:
+    """The model with string properties that any program can read."""
+    onnx.helper.set_model_props(model, dict(metadata))
+    model.producer_name = "maeum"
+    return model
+
+
+class _Windowed(nn.Module):
+    """The network as the graph has it."""
+
+    def __init__(self, network: LabelModel) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        words = {"input_ids": input_ids, "attention_mask": attention_mask}
+        if token_type_ids is not None:
+            words["token_type_ids"] = token_type_ids
+        out = self.network.backbone(**words)
+        logits = self.network.logits_of(out, attention_mask)
+        if self.network.head_name != "mean":
+            return logits
+        head: Any = self.network.head
+        return logits, head.vector(out.last_hidden_state, attention_mask)
+
+
+@contextmanager
+def _plain_attention(backbone: Any) -> Iterator[None]:
+    """Attention written out: it exports to fewer nodes than the fused kernel and is as fast."""
+    before = getattr(backbone.config, "_attn_implementation", None)
+    try:
+        backbone.set_attn_implementation("eager")
+    except (AttributeError, ValueError):
+        before = None
+    try:
+        yield
+    finally:
+        if before is not None:
+            backbone.set_attn_implementation(before)

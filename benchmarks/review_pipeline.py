@@ -205,6 +205,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], help="model setting KEY=JSON")
     parser.add_argument("--limit", type=int, help="training rows of a domain")
     parser.add_argument("--categories", type=int, default=3, help="aspects to hold out in each domain; 0: none")
+    parser.add_argument("--parts", default="each,all", help="a model per domain, one over all, or both")
     parser.add_argument("--no-joint", action="store_true", help="leave out the joint model")
     words = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -213,8 +214,9 @@ def main() -> None:
     names = words.domains.split(",")
     train = {name: load(words.data, name, "train", words.limit) for name in names}
     judge = {name: load(words.data, name, "dev") for name in names}
-    sets = {name: (train[name], judge[name]) for name in names}
-    if len(names) > 1:
+    parts = words.parts.split(",")
+    sets = {name: (train[name], judge[name]) for name in names if "each" in parts}
+    if len(names) > 1 and "all" in parts:
         sets[ALL] = (union(train), union(judge))
     heads = ("aspects", "", "grades", "both", "")
     print(f"{'':24}{''.join(f'{head:>9}' for head in heads)}")
@@ -224,7 +226,7 @@ def main() -> None:
     compared = {name: compare(name, *pair, settings, joint_too=not words.no_joint) for name, pair in sets.items()}
     result = {"model": words.model.partition(":")[0], "options": options, "limit": words.limit}
     result |= {"rows": [row for rows, _ in compared.values() for row in rows]}
-    if not words.no_joint:
+    if not words.no_joint and "each" in parts:
         kept = [pairs for name in names if (pairs := compared[name][1])]
         gain, low, high = paired(*([row for pairs in kept for row in pairs[part]] for part in range(3)))
         print(f"rows of the models per domain together: {gain:+.4f} [{low:+.4f}, {high:+.4f}]")

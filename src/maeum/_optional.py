@@ -57,7 +57,8 @@ def require_installed(module: str) -> None:
 
 def missing(module: str) -> MissingExtra:
     """The error for an absent optional package, for callers that read its files without importing it."""
-    command = install_command(EXTRA_OF.get(module, module))
+    # what is in no extra belongs to the base install, or comes with another package: it was removed by hand
+    command = install_command(EXTRA_OF[module]) if module in EXTRA_OF else f"pip install {module.replace('_', '-')}"
     return MissingExtra(
         f"이 기능에는 '{module}' 패키지가 필요합니다. 설치: {command}",
         f"this needs the package '{module}'; install it with: {command}",

@@ -7,7 +7,6 @@ import importlib.util
 import json
 import os
 import platform
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,18 +46,15 @@ def engine_facts() -> dict[str, Any]:
     }
 
 
-def engine_of(folder: Path, manifest: Mapping[str, Any]) -> str:
+def engine_of(folder: Path) -> str:
     """What runs the model in a folder, in words."""
-    kind = str(manifest["model"])
     graphs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.rglob("onnx.json"))]
     if graphs:
         how = ", ".join(sorted({str(graph.get("precision", "fp32")) for graph in graphs}))
         return f"onnxruntime {_version('onnxruntime') or '–'}, {how}, {say('스레드', 'threads')} {cores()}"
-    if kind == "linear" or (kind == "mean" and not any(folder.rglob("hf"))):
-        return f"numpy/scipy, {say('스레드', 'threads')} {cores()}"
-    if any(folder.rglob("encoder.json")) or kind.startswith("decoder"):
+    if any(any(folder.rglob(name)) for name in ("encoder.json", "decoder.json")):
         return f"torch {_version('torch') or say('없음', 'absent')}, {say('스레드', 'threads')} {cores()}"
-    return kind
+    return f"numpy/scipy, {say('스레드', 'threads')} {cores()}"
 
 
 def int8_shown(found: str | None) -> str:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from maeum._lang import say
 from maeum.analyzer import Analyzer
 from maeum.data import Dataset
-from maeum.errors import DataError, TaskMismatch, UsageError
-from maeum.formats import Predictions, align, read_predictions
+from maeum.errors import UsageError
+from maeum.formats import Predictions, align, read_predictions, scores_fit
 from maeum.models.base import Proba
 from maeum.report import Report, make_report
 from maeum.task import Task, builtin_task, builtin_task_names
@@ -45,6 +45,8 @@ class Scored:
     grades: tuple[Mapping[str, str], ...] | None = None
     """Predictions of an aspect task: for each row the aspects decided on, with their grades. They, and not the thresholds,
     are the decisions then. None where there are no grades, or where a model gives them (``maeum.reviews``)."""
+    decided: NDArray[np.uint8] | None = None
+    """(n, k) the labels that a predictions file says were decided on; None where the thresholds decide."""
 
 
 def score_model(analyzer: Analyzer, data: Dataset, *, name: str = "") -> Scored:
@@ -69,7 +71,8 @@ def score_predictions(path: str | Path, data: Dataset, *, thresholds: Thresholds
     Args:
         path: the file.
         data: rows to match by id, by text and target, or by order, whichever holds for all rows.
-        thresholds: the decision rule; without one, 0.5 (or the most probable label). Of an aspect task the aspects that
+        thresholds: the decision rule; without one, the labels that the file says were decided on (by the model's own
+            thresholds), if every row has them, else 0.5 (or the most probable label). Of an aspect task the aspects that
             the file gives a grade are the decisions; thresholds may only take some of them away.
 
     Raises:
@@ -83,11 +86,15 @@ def score_predictions(path: str | Path, data: Dataset, *, thresholds: Thresholds
             f"predictions were matched to rows by {matched.rule}",
         )
     ]
-    grades = None
+    grades = decided = None
     if data.task.kind == "aspect":
         found = _predicted_grades(predictions, thresholds)
         grades = None if found is None else tuple(found[row] for row in matched.rows)
         notes.append(_graded_note(grades is not None))
+    if grades is None:
+        if thresholds is None and predictions.labels is not None:
+            decided = np.array([data.task.encode(predictions.labels[row]) for row in matched.rows], np.uint8)
+        notes.append(_decided_note(data.task, decided is not None, thresholds))
     return Scored(
         data,
         data.task,
@@ -96,6 +103,26 @@ def score_predictions(path: str | Path, data: Dataset, *, thresholds: Thresholds
         str(path),
         notes=tuple(notes),
         grades=grades,
+        decided=decided,
+    )
+
+
+def _decided_note(task: Task, own: bool, thresholds: Thresholds | None) -> str:
+    """What decided on the labels of a predictions file."""
+    if own:
+        return say("예측 파일에 적힌 라벨을 판정으로 썼습니다.", "the labels that the file holds are the decisions")
+    if thresholds is not None:
+        return say(
+            "따로 준 기준값으로 예측 파일의 확률을 판정했습니다.", "the thresholds given decided on the file's scores"
+        )
+    if task.kind == "multiclass":
+        return say(
+            "예측 파일에 라벨이 없는 행이 있어 확률이 가장 높은 라벨을 판정으로 썼습니다.",
+            "not every row of the file has labels, so the most probable label was decided on",
+        )
+    return say(
+        "예측 파일에 라벨이 없는 행이 있어 기준값 0.5로 판정했습니다.",
+        "not every row of the file has labels, so a threshold of 0.5 decided",
     )
 
 
@@ -160,9 +187,9 @@ def judge(scored: Scored) -> Report:
 
 
 def _decided(scored: Scored) -> NDArray[np.uint8] | None:
-    """(n, k) the aspects that graded predictions decided on; None where the thresholds decide."""
+    """(n, k) the labels that a predictions file decided on; None where the thresholds decide."""
     if scored.grades is None:
-        return None
+        return scored.decided
     return np.array([scored.task.encode(row) for row in scored.grades], np.uint8)
 
 
@@ -225,19 +252,13 @@ def retune(scored: Scored, *, objective: str, shrinkage: float, empty: Any = "au
 
 
 def predictions_task(path: str | Path) -> Task:
-    """The built-in task whose labels a predictions file scores: the one with the most labels of those that fit.
+    """The built-in task whose labels a predictions file scores: the one with the most labels of those its first row fits.
 
     Raises:
         UsageError: no built-in task fits.
+        DataError: the file cannot be read.
     """
-    fitting = []
-    for name in builtin_task_names():
-        task = builtin_task(name)
-        try:
-            read_predictions(path, task)
-        except (DataError, TaskMismatch):
-            continue
-        fitting.append(task)
+    fitting = [task for task in map(builtin_task, builtin_task_names()) if scores_fit(path, task)]
     if not fitting:
         raise UsageError(
             f"'{path}'의 점수가 어느 내장 과제의 것인지 알 수 없습니다. --task를 주세요.",

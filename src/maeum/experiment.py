@@ -475,6 +475,9 @@ def new_model(settings: TrainSettings, task: Task) -> Classifier:
     spec = settings.model
     if spec == "mini":
         spec = f"frozen:{model_folder.embedded('mini')}"
+    kind, _, argument = spec.partition(":")
+    if kind == "frozen" and argument:
+        model_folder.check(Path(argument))  # a trunk that was changed or cut short is refused like any other model
     return make_classifier(spec, task, seed=settings.seed, options=dict(settings.model_options))
 
 

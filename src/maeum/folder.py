@@ -110,8 +110,8 @@ def load(path: str | Path, *, task: str | None = None) -> Analyzer:
             f"'maeum train DATA --model encoder:{folder} -o DIR'",
         )
     if manifest["model"] == HEADS_KIND:
-        names = manifest["heads"]
-        return _load_heads(folder, [_head_named(folder, task, names)])[task or names[0]]
+        name = _head_named(folder, task, manifest["heads"])
+        return _load_heads(folder, [name])[name]
     with _readable(folder):
         own = Task.from_dict(read_json(folder / "task.json"))
         if task is not None and task != own.name:
@@ -192,11 +192,13 @@ def _opened(folder: Path, predictor: Predictor) -> Analyzer:
 @contextlib.contextmanager
 def _readable(folder: Path) -> Iterator[None]:
     """What goes wrong while reading a folder's files is damage, in one sentence."""
+    from safetensors import SafetensorError
+
     try:
         yield
     except MaeumError:
         raise
-    except (KeyError, TypeError, ValueError, OSError) as error:
+    except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
         raise _damaged(folder, str(error)) from error
 
 
@@ -227,7 +229,8 @@ def check(folder: Path) -> dict[str, Any]:
     """
     manifest = read_manifest(folder)
     files = manifest.get("files")
-    if not isinstance(files, dict) or not isinstance(manifest.get("model"), str):
+    heads = manifest.get("heads", ["?"] if manifest.get("model") != HEADS_KIND else ())
+    if not isinstance(files, dict) or not isinstance(manifest.get("model"), str) or not heads:
         raise _damaged(folder, "manifest.json")
     present = {path.relative_to(folder).as_posix(): path for path in _own_files(folder)}
     for name, checksum in files.items():

@@ -391,7 +391,7 @@ class Report:
         """(name, value) of what was judged and how, in words."""
         rule = self.thresholds
         if self.decided:
-            decision = say("다른 곳에서 정한 라벨을 옮김", "labels decided elsewhere and mapped")
+            decision = say("다른 곳에서 정한 라벨", "labels decided elsewhere")
         elif rule.is_argmax:
             decision = say("확률이 가장 높은 라벨 하나", "the most probable label")
         else:
@@ -432,7 +432,7 @@ class Report:
         """(title, headings, cells) of what in ``extra`` is a table: rows that are objects with the same fields."""
         tables = []
         for place, value in _leaves(self.extra):
-            table = _as_table(value)
+            table = _as_table(value, row_name if place[0] in ("stress", "phenomena") else str)
             if table is not None:
                 named = [field for field in place if len(place) == 1 or field not in ("rows", "results")]
                 tables.append((" · ".join(map(field_name, named)), *table))
@@ -891,6 +891,11 @@ _WORDS = {
     "mean_shift": ("확률 변화 평균", "mean shift"),
     "grade_flips": ("바뀐 등급 비율", "grades flipped"),
     "graded_pairs": ("앞뒤 모두 찾은 (글, 속성) 쌍", "(text, aspect) pairs found before and after"),
+    **_METRICS,
+}
+"""Names of fields often found in ``extra``."""
+
+_ROWS = {
     "none": ("그대로", "unchanged"),
     "no_spaces": ("띄어쓰기 없음", "no spaces"),
     "typos": ("모음 오타", "vowel typos"),
@@ -900,14 +905,18 @@ _WORDS = {
     "nfd": ("NFD 글자", "NFD letters"),
     "invisible": ("보이지 않는 글자", "invisible characters"),
     "all": ("모두", "all"),
-    **_METRICS,
 }
-"""Names of fields often found in ``extra``."""
+"""Names of rows of the sections ``stress`` and ``phenomena``; elsewhere such a word is a label's key."""
 
 
 def field_name(field: str) -> str:
     """The words for a field that is often found in ``extra``, in the language in force; else the field itself."""
     return say(*_WORDS.get(field, (field, field)))
+
+
+def row_name(row: str) -> str:
+    """The words for a row of the sections ``stress`` and ``phenomena``, in the language in force; else the row itself."""
+    return say(*_ROWS.get(row, (row, row)))
 
 
 def _leaves(extra: Mapping[str, Any]) -> list[tuple[tuple[str, ...], Any]]:
@@ -921,10 +930,14 @@ def _leaves(extra: Mapping[str, Any]) -> list[tuple[tuple[str, ...], Any]]:
     return found
 
 
-def _as_table(value: Any) -> tuple[list[str], list[list[str]]] | None:
-    """Headings and cells of a list of objects, or of an object of objects (names first); None for anything else."""
+def _as_table(value: Any, called: Callable[[str], str] = str) -> tuple[list[str], list[list[str]]] | None:
+    """Headings and cells of a list of objects, or of an object of objects (names first); None for anything else.
+
+    Args:
+        called: the words for the names of an object's rows.
+    """
     if isinstance(value, Mapping) and value and all(isinstance(row, Mapping) and row for row in value.values()):
-        rows = [{"": field_name(name), **row} for name, row in value.items()]
+        rows = [{"": called(name), **row} for name, row in value.items()]
     elif isinstance(value, list) and value and all(isinstance(row, Mapping) and row for row in value):
         rows = value
     else:

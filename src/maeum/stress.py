@@ -19,7 +19,7 @@ from maeum.analyzer import Analyzer
 from maeum.data import Dataset, Input, Target
 from maeum.metrics import decision_metrics
 from maeum.models.base import Proba
-from maeum.report import field_name
+from maeum.report import row_name
 
 Perturb = Callable[[str, np.random.Generator], str]
 
@@ -101,7 +101,7 @@ class StressReport:
             cells += [f"{values['grade_flips']:.1%}" if "grade_flips" in values else "–"] if graded else []
             cells += [f"{values['mean_shift']:.4f}"]
             cells += [f"{values[metric]:.4f}" if metric in values else "–" for metric in ("micro_f1", "macro_f1")]
-            rows.append([field_name(name), *cells])
+            rows.append([row_name(name), *cells])
         return text_table(heads, rows)
 
 

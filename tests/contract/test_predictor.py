@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,12 @@ from maeum.analyzer import Analyzer
 from maeum.data import Input, Target
 from maeum.errors import NotFitted
 from maeum.models.base import Classifier, Predictor, load_predictor, make_classifier
+from maeum.models.blocks import Blocks
 from maeum.models.ensemble import MeanPredictor
+from maeum.models.frozen import FrozenClassifier
+from maeum.models.head import HeadPredictor, SharedTrunk
+from maeum.models.linear import LinearConfig
+from maeum.models.onnx import OnnxTrunk, write_settings
 from maeum.task import Label, Task
 from maeum.text import TextPrep
 from maeum.voting import Vote, VotePredictor
@@ -90,7 +96,9 @@ EXPORTED = {
     "onnx-int8": (("klue-bert", "cls"), "int8"),
 }
 """Kind → the encoder that is exported (None: the linear model) and the precision of its graph."""
-SAME = {"encoder": 1e-5, "onnx": 1e-5, "decoder": 1e-5, "decoder-cls": 1e-5}
+ON_TRUNKS = ("head", "frozen")
+"""Kinds that stand on a trunk, here the graph of ``onnx-mean``, mixed with a linear model."""
+SAME = {"head": 1e-5, "frozen": 1e-5, "encoder": 1e-5, "onnx": 1e-5, "decoder": 1e-5, "decoder-cls": 1e-5}
 """How far rows and loaded models of a kind may move. Matrix products of another size add up in another order."""
 
 
@@ -139,9 +147,18 @@ def exported(model: Predictor, precision: str, work: Path) -> Predictor:
     return full if precision == "fp32" else exporter.smaller(full, precision)
 
 
+def on_trunk(kind: str, graph: Predictor, task: Task) -> Predictor:
+    settings = dataclasses.replace(graph.trunk.settings, blocks=tuple(Blocks.of([task]).to_list()))
+    write_settings(settings, graph.trunk.folder)
+    trunk = SharedTrunk(OnnxTrunk.open(graph.trunk.folder))
+    if kind == "head":
+        return HeadPredictor(task, trunk, linear=fitted_linear(task), weight=0.5)
+    return FrozenClassifier(task, trunk, seed=1, linear=LinearConfig()).fit(*rows(task))
+
+
 @pytest.fixture(
     scope="module",
-    params=[(kind, task) for kind in (*KINDS, *ENCODERS, *EXPORTED, *DECODERS) for task in (MULTI, SINGLE)],
+    params=[(kind, task) for kind in (*KINDS, *ENCODERS, *EXPORTED, *ON_TRUNKS, *DECODERS) for task in (MULTI, SINGLE)],
     ids=lambda p: f"{p[0]}-{p[1].name}",
 )
 def model(request, tiny_base, tiny_decoder, one_thread, tmp_path_factory) -> Predictor:
@@ -155,6 +172,9 @@ def model(request, tiny_base, tiny_decoder, one_thread, tmp_path_factory) -> Pre
         source, precision = EXPORTED[kind]
         trained = fitted_linear(task) if source is None else _trained_encoder(tiny_base, *source, task)
         return exported(trained, precision, tmp_path_factory.mktemp("onnx"))
+    if kind in ON_TRUNKS:
+        graph = exported(_trained_encoder(tiny_base, "e5", "mean", task), "fp32", tmp_path_factory.mktemp("trunk"))
+        return on_trunk(kind, graph, task)
     return _trained_encoder(tiny_base, *ENCODERS[kind], task)
 
 

@@ -94,3 +94,8 @@ def test_mistakes_are_one_sentence(place):
     assert done.returncode == 1
     assert "exported model already" in done.stderr
     assert maeum("export", "model", "-o", "x", "--precision", "int4", cwd=place).returncode == 2
+
+
+def test_doctor_lists_what_runs_exported_models(place):
+    checks = {item["name"]: item for item in json.loads(ok("doctor", "--json", cwd=place).stdout)["checks"]}
+    assert all(checks[name]["ok"] for name in ("onnxruntime", "tokenizers"))

@@ -214,6 +214,10 @@ def test_parts_of_another_teacher_are_thrown_away_or_refused(tmp_path):
     assert len(other.predictor.asked) == 20
     with pytest.raises(FormatError, match="do not fit the texts"):
         SoftLabels(tmp_path / "soft", {"of": 2}, kept=False).fill(oracle(), inputs[:5], lambda _: None)
+    part = tmp_path / "soft" / "part-000000000.safetensors"
+    part.write_bytes(part.read_bytes()[:20])
+    with pytest.raises(FormatError, match="do not fit the texts"):
+        SoftLabels(tmp_path / "soft", {"of": 2}, kept=False).fill(oracle(), inputs, lambda _: None)
 
 
 # ------------------------------------------------------------------------------------------------------------ students
@@ -372,13 +376,58 @@ def test_a_run_killed_in_training_ends_as_an_unbroken_one(encoder_teacher, tmp_p
         ({"student": "encoder:x", "hidden": 1.0}, "--hidden is for students of kind layers"),
         ({"alpha": 1.5}, "alpha is out of range: 1.5"),
         ({"temperature": 0.0}, "temperature is out of range"),
+        ({"seed": -1}, "seed is out of range: -1"),
         ({"model_options": {"loss": "asl"}}, "the loss of a distillation is fixed"),
+        ({"model_options": {"steepness": 3.0}}, "the loss of a distillation is fixed"),
         ({"student": "linear", "model_options": {"epochs": 2}}, "a linear student has no such setting: epochs"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(words, said):
     with pytest.raises(UsageError, match=said):
         DistillSettings(**words)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_killed_training_does_not_go_on_under_another_teacher_or_other_labels(encoder_teacher, tmp_path):
+    texts = written(tmp_path / "t.txt", tiny.sentences()[:40])
+    start = str(encoder_teacher)
+    settings = DistillSettings(student="layers:1", start=start, model_options={**FAST, "max_steps": 4})
+
+    def dies(line: str) -> None:
+        if line.startswith("calibration"):
+            raise KeyboardInterrupt
+
+    def run(teacher, out, **words):
+        return distill(teacher, texts, tmp_path / out, settings, **words)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(encoder_teacher, "student", progress=dies)
+    with pytest.raises(UsageError, match="unfinished run with other data or settings"):
+        run(linear_teacher(tmp_path / "other"), "student")
+    rows = [Example(f"r{n}", text, labels=("좋음",)) for n, text in enumerate(tiny.sentences()[:40])]
+    with pytest.raises(KeyboardInterrupt):
+        run(encoder_teacher, "labelled", data=Dataset(TWO, rows), progress=dies)
+    rows[3] = Example("r3", rows[3].text, labels=("나쁨",))
+    with pytest.raises(UsageError, match="unfinished run with other data or settings"):
+        run(encoder_teacher, "labelled", data=Dataset(TWO, rows))
+
+
+def test_labelled_rows_that_all_judge_are_refused(tmp_path):
+    teacher = linear_teacher(tmp_path / "teacher")
+    texts = written(tmp_path / "t.txt", tiny.sentences())
+    data = Dataset(TWO, [Example(f"r{n}", f"평가 글 {n}번", labels=()) for n in range(20)], source="dev")
+    with pytest.raises(UsageError, match="every labelled row of 'dev' is blank or also in --valid"):
+        distill(teacher, texts, tmp_path / "student", DistillSettings(student="linear"), data=data, valid=data)
+
+
+def test_an_unfinished_training_of_another_command_is_left_alone(tmp_path):
+    teacher = linear_teacher(tmp_path / "teacher")
+    texts = written(tmp_path / "t.txt", tiny.sentences())
+    other = tmp_path / "student.partial" / "fold-0" / "checkpoint-9"
+    other.mkdir(parents=True)
+    distill(teacher, texts, tmp_path / "student", DistillSettings(student="linear"))
+    assert [path.name for path in (tmp_path / "student.partial").iterdir()] == ["fold-0"]
+    assert other.exists()
 
 
 def test_layers_of_a_teacher_that_has_none_are_refused_before_its_pass(tmp_path):
@@ -388,6 +437,14 @@ def test_layers_of_a_teacher_that_has_none_are_refused_before_its_pass(tmp_path)
     with pytest.raises(UsageError, match="the teacher is none"):
         distill(teacher, texts, tmp_path / "student", DistillSettings(student="layers:1"))
     assert not (tmp_path / "student.partial").exists()
+
+
+def test_grades_of_aspects_are_refused_because_texts_name_none(tmp_path):
+    labels = (Label("-1"), Label("1"))
+    teacher = linear_teacher(tmp_path / "teacher", Task("review/sentiment", "multiclass", labels))
+    texts = written(tmp_path / "t.txt", tiny.sentences())
+    with pytest.raises(UsageError, match="unlabelled texts name none"):
+        distill(teacher, texts, tmp_path / "student", DistillSettings(student="linear"))
 
 
 def test_rows_of_another_task_are_refused(tmp_path):
@@ -415,3 +472,17 @@ def test_the_gap_between_two_models_is_resampled_in_pairs():
     assert found["macro_f1"].after == 1.0
     assert 0 < found["macro_f1"].low < found["macro_f1"].after - found["macro_f1"].before < found["macro_f1"].high
     assert dataclasses.asdict(found["macro_f1"])["low"] == found["macro_f1"].low
+
+
+def test_speed_is_not_that_of_a_remembered_answer():
+    asked: list[tuple[Input, ...]] = []
+
+    class Remembers(Oracle):
+        def predict_proba(self, inputs):
+            asked.append(tuple(inputs))
+            return super().predict_proba(inputs)
+
+    measuring.speed(
+        Analyzer(Remembers(), prep=TextPrep.named("raw"), thresholds=Thresholds.default(TWO)), [Input("글")]
+    )
+    assert len(set(asked)) == len(asked) == 2

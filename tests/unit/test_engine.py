@@ -10,6 +10,7 @@ import pytest
 from cli_kit import ok
 
 from maeum import engine
+from maeum.task import get_task
 
 
 @pytest.mark.parametrize(
@@ -42,3 +43,28 @@ def test_doctor_names_engine_threads_and_instructions(tmp_path: Path) -> None:
 
 def test_info_names_the_engine(sample_model: Callable[[str], Path], tmp_path: Path) -> None:
     assert "engine: numpy/scipy" in ok("info", sample_model("nikl-ea"), cwd=tmp_path).stdout
+
+
+@pytest.mark.parametrize(("file", "runs"), [("decoder.json", "torch"), ("encoder.json", "torch"), ("x.json", "numpy/")])
+def test_the_engine_is_told_by_what_lies_in_the_folder(tmp_path: Path, file: str, runs: str) -> None:
+    # one of the members of a mean or a vote, or a stage of a review model
+    (tmp_path / "model" / "0").mkdir(parents=True)
+    (tmp_path / "model" / "0" / file).write_text("{}", encoding="utf-8")
+    assert engine.engine_of(tmp_path).startswith(runs)
+
+
+def test_a_folder_whose_weights_were_cut_short_before_it_was_sealed_is_refused(
+    sample_model: Callable[[str], Path], tmp_path: Path
+) -> None:
+    import shutil
+
+    from maeum import folder as model_folder
+    from maeum.errors import FormatError
+
+    shutil.copytree(sample_model("nikl-ea"), tmp_path / "m")
+    weights = tmp_path / "m" / "model" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:200])
+    (tmp_path / "m" / "manifest.json").unlink()
+    model_folder.seal(tmp_path / "m", "linear", get_task("nikl-ea"))
+    with pytest.raises(FormatError, match="damaged"):
+        model_folder.load(tmp_path / "m")

@@ -272,6 +272,7 @@ def measured(**changes) -> Measured:
         ({"speed_after": 50.0}, "fp16", None),
         ({"after": (0.7, 0.6)}, "fp16", "on average"),
         ({"before": (float("nan"), 0.6), "after": (float("nan"), 0.6)}, "int8", None),
+        ({"before": (float("nan"),) * 2, "after": (float("nan"),) * 2}, "fp16", "no label has a positive row"),
     ],
 )
 def test_the_verdict_follows_the_measurement(changes, precision, why):
@@ -320,6 +321,29 @@ def test_what_is_measured():
 def test_the_race_times_both():
     rates = race(Fixed(MULTI, np.zeros((8, 3))), Fixed(MULTI, np.zeros((8, 3))), [Input("글")] * 8)
     assert min(rates) > 0
+
+
+def test_the_race_times_work_and_no_memory_of_it():
+    """Heads on a shared trunk answer the same texts again without reading them."""
+    from maeum.models.blocks import Blocks
+    from maeum.models.head import HeadPredictor, SharedTrunk
+
+    class Counting:
+        kind, blocks = "counting", Blocks.of((MULTI,))
+
+        def __init__(self):
+            self.read = 0
+
+        def logits(self, inputs):
+            self.read += len(inputs)
+            return np.zeros((len(inputs), 3), np.float32)
+
+    trunks = Counting(), Counting()
+    heads = [HeadPredictor(MULTI, SharedTrunk(trunk)) for trunk in trunks]
+    inputs = [Input(f"글 {number}") for number in range(40)]
+    heads[1].predict_proba(inputs)  # as the measurement before the race leaves it
+    race(*heads, inputs)
+    assert min(trunk.read for trunk in trunks) > 3 * len(inputs)
 
 
 # -- folders ----------------------------------------------------------------------------------------------
@@ -379,6 +403,17 @@ def test_data_of_another_task_is_refused(folder, tmp_path):
     rows = Dataset(SINGLE, [Example("1", "글", labels=("긍정",))])
     with pytest.raises(TaskMismatch, match="single"):
         export(folder, tmp_path / "out", precision="int8", data=rows)
+    turned = Dataset(dataclasses.replace(MULTI, labels=MULTI.labels[::-1]), [Example("1", "글", labels=("기쁨",))])
+    with pytest.raises(TaskMismatch, match="another order"):
+        export(folder, tmp_path / "out", precision="int8", data=turned)
+
+
+def test_rows_the_model_was_trained_on_are_called_that(encoder, tmp_path):
+    rows = Dataset(MULTI, [Example(str(n), text, labels=("기쁨",)) for n, text in enumerate(TEXTS)])
+    about = {"train": {"fingerprint": rows.fingerprint}}
+    model_folder.save(Analyzer(encoder, prep=TextPrep.named("raw"), about=about), tmp_path / "model")
+    result = export(tmp_path / "model", tmp_path / "out", precision="int8", data=rows)
+    assert "trained on these very rows" in result.summary()
 
 
 @pytest.mark.parametrize("name", ["model/model.onnx", "model/tokenizer.json", "model/onnx.json"])
@@ -439,6 +474,50 @@ def test_a_linear_model_stays_as_it_is_whatever_precision_is_asked(three, tmp_pa
     result = export(tmp_path / "linear", tmp_path / "out", precision="int8")
     assert result.facts["precision"] == "fp32"
     assert "16 bits" in result.facts["reasons"][0]
+
+
+def test_a_mean_of_linear_models_has_no_smaller_form_either(three, tmp_path):
+    y = np.eye(3, dtype=np.uint8)[np.arange(len(TEXTS)) % 3]
+    model = make_classifier("linear", three, seed=1).fit([Input(text) for text in TEXTS], y)
+    model_folder.save(Analyzer(MeanPredictor(three, [model, model]), prep=TextPrep.named("raw")), tmp_path / "mean")
+    result = export(tmp_path / "mean", tmp_path / "out", precision="fp16")
+    assert result.facts["precision"] == "fp32"
+    assert "16 bits" in result.facts["reasons"][0]
+
+
+def test_damaged_files_of_a_linear_model_are_one_sentence(three, tmp_path):
+    y = np.eye(3, dtype=np.uint8)[np.arange(len(TEXTS)) % 3]
+    model = make_classifier("linear", three, seed=1).fit([Input(text) for text in TEXTS], y)
+    found = exported(model, tmp_path)
+    whole = (found.folder / "vocabulary.safetensors").read_bytes()
+    for broken in (b"", whole[:5], whole[: len(whole) // 2]):
+        (found.folder / "vocabulary.safetensors").write_bytes(broken)
+        with pytest.raises(FormatError, match="not a vocabulary file"):
+            type(found).load(found.folder, three)
+    about = json.loads((found.folder / "onnx.json").read_text(encoding="utf-8"))
+    (found.folder / "onnx.json").write_text(json.dumps({**about, "format": 99}), encoding="utf-8")
+    with pytest.raises(FormatError, match="newer maeum"):
+        type(found).load(found.folder, three)
+
+
+@pytest.mark.parametrize("where", [".", "..", "onnx", "model/onnx"])
+def test_the_original_is_never_replaced_nor_written_into(folder, tmp_path, where):
+    import shutil
+
+    source = tmp_path / "runs" / "model"
+    shutil.copytree(folder, source)
+    before = sorted(source.rglob("*"))
+    with pytest.raises(UsageError, match="overlaps the model"):
+        export(source, source / where, overwrite=True)
+    assert sorted(source.rglob("*")) == before
+
+
+def test_an_encoder_too_large_for_one_file_is_refused_before_it_is_traced(encoder, tmp_path, monkeypatch):
+    from maeum.exporting import converting
+
+    monkeypatch.setattr(converting, "LARGEST", 1000)
+    with pytest.raises(UsageError, match="more than one ONNX file holds"):
+        exported(encoder, tmp_path)
 
 
 def test_a_mean_of_encoders_exports_member_by_member(encoder, tmp_path):

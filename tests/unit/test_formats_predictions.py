@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+import maeum
 from maeum import formats
 from maeum.data import Dataset, Example, Input, Target
 from maeum.errors import DataError, UsageError
+from maeum.evaluation import judge, score_predictions
 from maeum.formats import PredictionRow, align, is_predictions_file, read_predictions
 from maeum.task import builtin_task
+from maeum.thresholds import Thresholds
 
 EA = builtin_task("nikl-ea")
 PERCENT = {
@@ -200,6 +203,58 @@ class TestOurs:
             read_predictions(tmp_path / "p.jsonl", EA)
 
 
+def decided(scores: np.ndarray) -> np.ndarray:
+    return (scores >= 0.5).astype(np.uint8)
+
+
+class TestOneByOne:
+    """Tables of predictions read row by row say what the whole file says."""
+
+    @pytest.mark.parametrize("format", ["csv", "xlsx", "parquet"])
+    def test_as_a_whole(self, format: str, tmp_path: Path) -> None:
+        path = tmp_path / f"p.{format}"
+        formats.write_predictions(ROWS, path, EA, format)
+        rows, whole = list(formats.iter_table_predictions(path, EA, decided)), read_predictions(path, EA)
+        assert tuple(row.id for row in rows) == whole.ids
+        assert tuple(Input(row.text, row.target) for row in rows) == whole.inputs
+        assert tuple(row.labels for row in rows) == whole.labels
+        assert [list(row.scores.values()) for row in rows] == whole.scores.tolist()
+
+    def test_percent_and_rows_without_labels_or_ids(self, tmp_path: Path) -> None:
+        head = "id,text,labels," + ",".join(EA.keys)
+        lines = [head, "a,하나,joy,0.5,60,1,1,1,1,1,1", ",둘,,0.5,40,1,1,1,1,1,100"]
+        (tmp_path / "p.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        rows = list(formats.iter_table_predictions(tmp_path / "p.csv", EA, decided))
+        whole = read_predictions(tmp_path / "p.csv", EA)
+        assert [list(row.scores.values()) for row in rows] == whole.scores.tolist()
+        assert [row.id for row in rows] == ["row-000001", "row-000002"]
+        assert whole.ids is None
+        # a file that lacks labels somewhere is decided on by one rule throughout
+        assert [row.labels for row in rows] == [(EA.keys[1],), (EA.keys[7],)]
+
+    @pytest.mark.parametrize("value", ["nan", "-1", "101"])
+    def test_no_probability(self, value: str, tmp_path: Path) -> None:
+        line = ",".join(["y", "글", "joy", value, *["0.5"] * 7])
+        (tmp_path / "p.csv").write_text(f"id,text,labels,{','.join(EA.keys)}\n{line}\n", encoding="utf-8")
+        with pytest.raises(DataError, match=r"p\.csv:2.*neither a probability"):
+            next(formats.iter_table_predictions(tmp_path / "p.csv", EA, decided))
+
+    def test_memory_does_not_grow(self, tmp_path: Path) -> None:
+        import tracemalloc
+
+        text = "긴 글 " * 1000
+        row = ROWS[1]
+        rows = [PredictionRow(f"r{i}", f"{text}{i}", None, (), row.scores) for i in range(2000)]
+        formats.write_predictions(rows, tmp_path / "p.csv", EA, "csv")
+        del rows
+        tracemalloc.start()
+        count = sum(1 for _ in formats.iter_table_predictions(tmp_path / "p.csv", EA, decided))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert count == 2000
+        assert peak < (tmp_path / "p.csv").stat().st_size / 4
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -269,3 +324,53 @@ class TestAlign:
         predictions = self.predictions(tmp_path, flat(0), flat(0) | {"joy": 60.0}, flat(1))
         with pytest.raises(DataError, match="several predictions with different scores"):
             align(predictions, dataset())
+
+
+class TestJudged:
+    """The labels of a file were decided by the thresholds of the model that wrote it; 0.5 would judge another model."""
+
+    HIGHEST = (("joy", 0.3), ("fear", 0.2))
+
+    def file(self, folder: Path, *labels: tuple[str, ...] | None) -> Path:
+        path = folder / "p.jsonl"
+        scores = {**dict.fromkeys(EA.keys, 0.01), **dict(self.HIGHEST)}
+        rows = [
+            {"id": f"r{number}", "text": f"글 {number}", "target": None, "scores": scores}
+            | ({} if given is None else {"labels": given})
+            for number, given in enumerate(labels)
+        ]
+        path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+        return path
+
+    def data(self, *labels: tuple[str, ...]) -> Dataset:
+        # the other way round: decisions must follow their rows
+        rows = [Example(f"r{number}", f"글 {number}", None, given) for number, given in enumerate(labels)]
+        return Dataset(EA, rows[::-1])
+
+    def test_by_the_labels_of_the_file(self, tmp_path: Path) -> None:
+        found = (("joy",), ("fear",), ())
+        report = maeum.evaluate(self.file(tmp_path, *found), self.data(*found))
+        assert report.metrics["micro_f1"] == report.metrics["subset_accuracy"] == 1
+        assert any("labels that the file holds" in note for note in report.notes)
+        assert "labels decided elsewhere" in report.to_markdown()
+
+    @pytest.mark.parametrize("kind", ["csv", "tsv", "xlsx", "parquet"])
+    def test_of_tables_too(self, kind: str, tmp_path: Path) -> None:
+        found = (("joy",), ("fear",), ())
+        scores = dict.fromkeys(EA.keys, 0.1)
+        rows = [PredictionRow(f"r{i}", f"글 {i}", None, labels, scores) for i, labels in enumerate(found)]
+        formats.write_predictions(rows, tmp_path / f"p.{kind}", EA, kind)
+        assert maeum.evaluate(tmp_path / f"p.{kind}", self.data(*found)).metrics["subset_accuracy"] == 1
+
+    def test_thresholds_given_come_first(self, tmp_path: Path) -> None:
+        path, data = self.file(tmp_path, ("joy",), ("fear",)), self.data(("joy", "fear"), ("joy", "fear"))
+        rule = Thresholds.default(EA).replaced({"joy": 0.25, "fear": 0.15}, EA)
+        report = judge(score_predictions(path, data, thresholds=rule))
+        assert report.metrics["subset_accuracy"] == 1
+        assert any("thresholds given decided" in note for note in report.notes)
+        assert report.labels[0].threshold == 0.25
+
+    def test_a_row_without_labels_leaves_it_to_one_rule(self, tmp_path: Path) -> None:
+        report = maeum.evaluate(self.file(tmp_path, ("joy",), None), self.data(("joy",), ("joy",)))
+        assert report.metrics["micro_f1"] == 0
+        assert any("a threshold of 0.5 decided" in note for note in report.notes)

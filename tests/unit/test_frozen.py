@@ -10,7 +10,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from maeum.data import Input
-from maeum.errors import NotFitted, UsageError
+from maeum.errors import FormatError, NotFitted, UsageError
 from maeum.models import dense, frozen
 from maeum.models.frozen import FrozenClassifier, find_trunk
 from maeum.models.head import SharedTrunk
@@ -107,6 +107,33 @@ def test_the_trunk_is_told_the_aspect_and_not_the_target() -> None:
     asked = fitted.trunk.trunk.asked
     assert {item.aspect for item in asked} == {"배송"}
     assert {item.target for item in asked} == {None}
+
+
+def test_rows_of_one_text_fall_into_one_fold(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs, y = rows(MULTI, 40)
+    twice = [Input(item.text, aspect=aspect) for item in inputs for aspect in ("배송", "가격")]
+    folds = []
+    fitted = model(MULTI)
+    monkeypatch.setattr(fitted, "fit_folds", lambda inputs, y, fold: folds.append(fold))
+    fitted.fit(twice, y.repeat(2, axis=0))
+    assert set(folds[0].tolist()) == set(range(5))
+    assert (folds[0][::2] == folds[0][1::2]).all()
+
+
+def test_a_changed_trunk_is_refused(tmp_path: Path) -> None:
+    import maeum
+
+    inputs, y = rows(MULTI, 30)
+    from maeum.analyzer import Analyzer
+    from maeum.experiment import TrainSettings, new_model
+    from maeum.text import TextPrep
+
+    maeum.save(Analyzer(model(MULTI).fit(inputs, y), prep=TextPrep.named("raw")), tmp_path / "made")
+    settings = TrainSettings(model=f"frozen:{tmp_path / 'made'}")
+    assert new_model(settings, SINGLE).kind == "frozen"
+    (tmp_path / "made" / "model" / "trunk" / "nothing").write_text("x", encoding="utf-8")
+    with pytest.raises(FormatError, match="was changed after it was saved"):
+        new_model(settings, SINGLE)
 
 
 def test_vectors_come_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:

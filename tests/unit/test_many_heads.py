@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from cli_kit import maeum
+from cli_kit import failed, maeum
 
 import maeum as library
 from maeum.data import Input
 from maeum.errors import FormatError, TaskMismatch, UsageError
 from maeum.heads import HeadsSettings, read_plan, train_heads
+from maeum.heads.folder import refuse_names
 from maeum.heads.training import _split, _times
 from maeum.models.blocks import ABSENT, Blocks, joined_task
 from maeum.models.head import HeadPredictor, SharedTrunk, fit_weight, mixed
@@ -109,6 +111,16 @@ def test_a_plan_names_its_heads_in_order_and_maps_labels(tmp_path: Path) -> None
         ('[[sources]]\ndata = "sample:nikl-ea"\nheld = 1.5\n', "between 0 and 1"),
         ('[[sources]]\ndata = "sample:nikl-ea"\nvalid = 2\n', "between 0 and 1"),
         ('[[sources]]\ndata = "sample:nikl-ea"\n[weights]\nniklea = 2\n', "did you mean 'nikl-ea'"),
+        ('[[sources]]\ndata = "sample:nikl-ea"\npasses = "3"\n', "above 0"),
+        ('[[sources]]\ndata = "sample:nikl-ea"\npasses = inf\n', "above 0"),
+        ('[[sources]]\ndata = "sample:nikl-ea"\nheld = "a tenth"\n', "between 0 and 1"),
+        ('[[sources]]\ndata = "sample:nikl-ea"\nvalid = [0.1]\n', "between 0 and 1"),
+        ('[[sources]]\ndata = "sample:nikl-ea"\nheads = "nikl-ea"\n', "a list of names"),
+        ('[[sources]]\ndata = "sample:nikl-ea"\nheads = []\n', "a list of names"),
+        ('[[sources]]\ndata = "sample:nikl-ea"\ntask = 3\n', "task must be a word"),
+        ('sources = ["sample:nikl-ea"]\n', "no \\[\\[sources\\]\\]"),
+        ('weights = 2\n[[sources]]\ndata = "sample:nikl-ea"\n', "must be a table"),
+        ('[[sources]]\ndata = "sample:nikl-ea"\n[weights]\nnikl-ea = nan\n', "above 0"),
         ("sources = [", "not TOML"),
     ],
 )
@@ -155,6 +167,51 @@ def test_no_row_is_trained_on_whose_text_is_held_out_elsewhere(tmp_path: Path) -
     }
 
 
+def test_a_text_that_judges_somewhere_tunes_nowhere(tmp_path: Path) -> None:
+    plan = read_plan(write_rows(tmp_path))
+    first = plan.sources[0]
+    # the same rows twice: what one source holds out for the report, the other must not set thresholds on
+    twice = dataclasses.replace(plan, sources=(first, dataclasses.replace(first, valid=None, held=0.5)))
+    parts = _split(twice, HeadsSettings(base="x"))
+    judged = {duplicate_key(text) for part in parts if part.judge for text in part.judge.texts}
+    assert judged
+    assert all(len(part.held) for part in parts)
+    assert not judged & {duplicate_key(text) for part in parts for text in part.held.texts}
+
+
+def test_a_head_without_rows_is_refused_before_training(
+    tmp_path: Path, tiny_base: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from maeum.models.many_heads import ManyHeads
+
+    monkeypatch.setattr(ManyHeads, "fit_watched", lambda *_, **__: pytest.fail("trained"))
+    plan = read_plan(write_rows(tmp_path))
+    settings = HeadsSettings(base=str(tiny_base("e5")))
+    few = dataclasses.replace(plan.sources[0], rows=plan.sources[0].rows.select(range(4)), valid=None, held=0.4)
+    with pytest.raises(UsageError, match="'multi' has only 4 distinct labelled texts"):
+        train_heads(dataclasses.replace(plan, sources=(few, plan.sources[1])), settings, output=tmp_path / "out")
+    # all of its rows judge another source
+    inside = dataclasses.replace(plan.sources[0], rows=plan.sources[1].rows, heads=plan.sources[1].heads, valid=None)
+    other = dataclasses.replace(plan.sources[0], valid=plan.sources[1].rows)
+    with pytest.raises(UsageError, match="'single' has no rows to learn from"):
+        train_heads(dataclasses.replace(plan, sources=(other, inside)), settings, output=tmp_path / "out")
+    assert not (tmp_path / "out.partial").exists()
+
+
+@pytest.mark.parametrize("name", ["../out", "a/b", "a:b", ".a", "a.", " "])
+def test_a_head_is_called_what_a_folder_may_be(name: str) -> None:
+    with pytest.raises(UsageError, match="becomes that of a folder"):
+        refuse_names(["multi", name])
+
+
+def test_a_plan_refuses_options_it_would_ignore(tmp_path: Path) -> None:
+    plan = write_rows(tmp_path)
+    words = ("train", plan, "--model", "encoder:x", "-o", "out")
+    for option in (("--objective", "micro-f1"), ("--no-calibration",), ("--shrinkage", 0), ("--empty", "argmax")):
+        assert f"do not go with a plan ({plan}): {option[0]};" in failed(1, *words, *option, cwd=tmp_path)
+    assert "--root goes with a plan" in failed(1, "train", "sample:aihub", "--root", ".", "-o", "out", cwd=tmp_path)
+
+
 def test_passes_are_kept_on_average() -> None:
     times = _times(1000, 1.5, np.random.default_rng(0))
     assert times.sum() == 1500
@@ -194,6 +251,15 @@ def test_the_command_line_knows_heads(trained: Path, tmp_path: Path) -> None:
     assert maeum("thresholds", trained, "--task", "multi", "--set", "기쁨=0.9", cwd=tmp_path).returncode == 0
     assert library.load(trained, task="multi").thresholds.values[0] == pytest.approx(0.9)
     assert library.load(trained, task="single").predict_proba(["하루"]).shape == (1, 2)
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(
+        "".join(f'{{"text": "{WORDS[key]} {n}", "labels": ["{key}"]}}\n' for n, key in enumerate(list(WORDS) * 4))
+    )
+    tuned = ("thresholds", trained, rows, "--objective", "macro-f1", "--task")
+    # the head is not the first, and named by the file of its task
+    assert maeum(*tuned, trained.parent / "multi.toml", cwd=tmp_path).returncode == 0
+    assert "rows.jsonl" in library.load(trained, task="multi").thresholds.tuned_on
+    assert library.load(trained, task="single").thresholds.is_argmax
     back = ",".join(f"{key}={value}" for key, value in zip(MULTI.keys, before, strict=True))
     assert maeum("thresholds", trained, "--task", "multi", "--set", back, cwd=tmp_path).returncode == 0
 
@@ -214,10 +280,11 @@ def test_a_manifest_cannot_lead_out_of_the_folder(trained: Path, tmp_path: Path)
     shutil.copytree(trained, tmp_path / "copy")
     path = tmp_path / "copy" / "manifest.json"
     manifest = json.loads(path.read_text(encoding="utf-8"))
-    manifest["heads"] = ["../../somewhere"]
-    path.write_text(json.dumps(manifest), encoding="utf-8")
-    with pytest.raises(FormatError, match="damaged"):
-        library.load(tmp_path / "copy")
+    for heads in (["../../somewhere"], [], None):
+        manifest["heads"] = heads
+        path.write_text(json.dumps(manifest), encoding="utf-8")
+        with pytest.raises(FormatError, match="damaged"):
+            library.load(tmp_path / "copy")
 
 
 def test_the_trunk_is_asked_once_for_all_heads() -> None:

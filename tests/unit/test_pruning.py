@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import json
 
 import numpy as np
@@ -24,6 +26,7 @@ transformers = pytest.importorskip("transformers")
 from maeum.hf import cutting  # noqa: E402
 from maeum.models.encoder import EncoderClassifier  # noqa: E402
 from maeum.pruning.importance import by_loss, by_size  # noqa: E402
+from maeum.pruning.models import ModelPruning  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TWO = Task("two", "multilabel", (Label("좋음"), Label("나쁨")))
@@ -169,7 +172,7 @@ def test_a_thinner_model_answers_the_same_where_nothing_mattered(model, tmp_path
 
 def test_recovery_learns_and_thresholds_are_tuned_on_rows_left_out(model, tmp_path):
     place, _ = model
-    settings = PruneSettings(layers="1", ffn=0.25, recover=6, model_options={**OPTIONS, "learning_rate": 3e-3})
+    settings = PruneSettings(layers="1", ffn=0.25, recover=15, model_options={**OPTIONS, "learning_rate": 3e-3})
     data, valid = rows(TEXTS[:140], "d"), rows(TEXTS[140:], "v")
     plain = prune(place, tmp_path / "plain", PruneSettings(layers="1", ffn=0.25), data=data, valid=valid)
     result = prune(place, tmp_path / "out", settings, data=data, valid=valid)
@@ -183,6 +186,42 @@ def test_recovery_learns_and_thresholds_are_tuned_on_rows_left_out(model, tmp_pa
     assert report["metrics"]["micro_f1"] == pytest.approx(scores[1])
     assert not (tmp_path / "out.partial").exists()
     assert result.facts["cut"]["ffn"]["by"] == "loss"
+
+
+def test_rows_that_judge_neither_recover_nor_tune(model, tmp_path):
+    place, _ = model
+    data, valid = rows(TEXTS[:60], "d"), rows(TEXTS[40:80], "v")
+    result = prune(place, tmp_path / "out", PruneSettings(layers="1"), data=data, valid=valid)
+    apart = len([text for text in TEXTS[:60] if text not in TEXTS[40:80]])
+    assert f"{apart} rows, fingerprint" in result.facts["thresholds"]
+    assert any(f"{60 - apart} rows of --data were left out" in note for note in result.facts["notes"])
+    with pytest.raises(UsageError, match="every text of 'v' is also in --valid"):
+        prune(place, tmp_path / "none", PruneSettings(layers="1"), data=valid, valid=valid)
+
+
+def test_an_unfinished_run_of_another_command_is_left_alone(model, tmp_path):
+    other = tmp_path / "out.partial" / "checkpoint-9"
+    other.mkdir(parents=True)
+    prune(model[0], tmp_path / "out", PruneSettings(layers="1"))
+    assert other.exists()
+
+
+def test_recovery_has_the_loss_of_the_training(model):
+    place, before = model
+    pruning = ModelPruning(place, PruneSettings(layers="1"), lambda _: None)
+    pruning.start.config = dataclasses.replace(before.predictor.config, loss="ordinal", steepness=3.5, loss_eps=1e-4)
+    config = pruning._around(copy.deepcopy(pruning.start.network), pruning.start.tokenizer).config
+    assert (config.loss, config.steepness, config.loss_eps) == ("ordinal", 3.5, 1e-4)
+
+
+def test_bad_rows_of_the_corpus_are_written_down_once(model, tmp_path):
+    place, _ = model
+    corpus = tmp_path / "t.jsonl"
+    corpus.write_text("".join(json.dumps({"text": t}) + "\n" for t in TEXTS[:8]) + "no json\n", encoding="utf-8")
+    rejects = tmp_path / "rejects.jsonl"
+    reading = {"format": "jsonl", "on_error": "skip", "rejects": rejects}
+    prune(place, tmp_path / "out", vocabulary=corpus, reading=reading)
+    assert len(rejects.read_text(encoding="utf-8").splitlines()) == 1
 
 
 @pytest.mark.parametrize("shape", ["e5", "klue-bert"])
@@ -211,6 +250,9 @@ def test_what_cannot_be_cut_is_refused_in_one_sentence(model, tiny_base, tmp_pat
         prune(place, tmp_path / "out")
     with pytest.raises(UsageError, match="--recover needs labelled rows"):
         prune(place, tmp_path / "out", PruneSettings(layers="1", recover=1))
+    for one in (place, tiny_base("e5")):  # a corpus is read twice
+        with pytest.raises(UsageError, match="cannot be chosen from standard input"):
+            prune(one, tmp_path / "out", vocabulary="-")
     with pytest.raises(UsageError, match="layers are given as 6 or as 0,2,4, not 'six'"):
         prune(place, tmp_path / "out", PruneSettings(layers="six"))
     with pytest.raises(UsageError, match="keep 1 to 2 layers, not 6"):

@@ -473,3 +473,13 @@ def test_ticks_cover_the_largest_value(high: float) -> None:
     assert found[0] == 0
     assert found[-1] >= max(high, 1)
     assert len(found) <= 7
+
+
+def test_rows_of_a_table_are_renamed_in_the_stress_section_only() -> None:
+    perturbed = {"rows": 9, "results": {"none": {"row_flips": 0.25}, "emoji": {"row_flips": 0.5}}}
+    labels = {"none": {"f1": 0.5}, "emoji": {"f1": 0.75}}
+    text = a_report(extra={"stress": perturbed, "mine": labels}).to_markdown()
+    assert "| 그대로 | 0.25 |" in text
+    assert "| 이모지 덧붙임 | 0.5 |" in text
+    assert "| none | 0.5 |" in text
+    assert "| emoji | 0.75 |" in text

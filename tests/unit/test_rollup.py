@@ -385,3 +385,26 @@ def test_date_cells_of_workbooks_and_parquet(analyzer, tmp_path):
         out = roll(analyzer, tmp_path, tmp_path / name, date_column="작성일")
         rows = {row["period"]: row["rows"] for row in table(out / "time.csv")}
         assert rows == {"2015-08": "1", "2015-09": "1", "": "1"}
+
+
+def test_a_table_is_rolled_up_without_being_held(tmp_path, monkeypatch):
+    head = f"id,text,target,labels,{','.join(MOOD.keys)}"
+    # by thresholds of the model's own: 0.3 is a label here, and one row has none
+    (tmp_path / "p.csv").write_text(f"{head}\na,하나,,기쁨,0.3,0.1\nb,둘,,[],0.6,0.1\n", encoding="utf-8")
+
+    def whole(*_: object, **__: object) -> None:
+        raise AssertionError("the table was read as a whole")
+
+    monkeypatch.setattr("maeum.predicting.read_predictions", whole)
+    monkeypatch.setattr("maeum.evaluation.read_predictions", whole)
+    done = maeum.rollup(tmp_path / "p.csv", None, tmp_path / "out", task=MOOD)
+    assert done.rows == 2
+    assert sums(table(tmp_path / "out" / "aspects.csv"), "aspect") == Counter({("기쁨",): 1})
+
+
+def test_the_file_is_named_as_it_was_given(tmp_path):
+    (tmp_path / "p.csv").write_text("id,text,target,labels,기쁨,슬픔\na,하나,,기쁨,0.3,0.1\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"p\.csv: .*--date-column"):
+        maeum.rollup(tmp_path / "p.csv", None, tmp_path / "out", task=MOOD, date_column="date")
+    with pytest.raises(UsageError, match="no model folder or predictions file"):
+        maeum.rollup(tmp_path / "q.csv", None, tmp_path / "out")

@@ -78,6 +78,7 @@ def gather(
 
     Raises:
         DataError: too few texts are left.
+        UsageError: no row of ``data`` is left.
     """
     pool = Pool()
     judging = {duplicate_key(text) for text in valid.texts} if valid is not None else set()
@@ -104,6 +105,11 @@ def gather(
         assert data is not None
         add(example.input, data.y[row], example.id)
     known = len(pool)
+    if data is not None and not known:
+        raise UsageError(
+            f"'{data.source}'의 라벨 행은 모두 비었거나 --valid에도 있어, 배우거나 기준값을 맞출 행이 없습니다.",
+            f"every labelled row of '{data.source}' is blank or also in --valid, so none is left to learn from or to tune on",
+        )
     report = ReadReport()
     for item in _inputs(source, reading, report):
         if limit is not None and len(pool) - known >= limit:

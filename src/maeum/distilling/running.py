@@ -133,7 +133,7 @@ class _Run:
         report = self._report(student, oof, data, valid)
         progress(say("저장", "saving"))
         save(student, report, oof if data is not None else None, taught.history, facts, output, overwrite=overwrite)
-        shutil.rmtree(self.work, ignore_errors=True)
+        _clear(self.work)
         return Distilled(output, student, report, facts)
 
     def _soften(self, pool: Pool, kept: str | Path | None) -> Lesson:
@@ -286,6 +286,14 @@ class _Run:
         )
 
 
+def _clear(work: Path) -> None:
+    """Take away what a distillation leaves in its work folder; an unfinished training there of another command stays."""
+    for name in ("soft", "student"):
+        shutil.rmtree(work / name, ignore_errors=True)
+    if work.exists() and not any(work.iterdir()):
+        work.rmdir()
+
+
 def _judged_on(data: Dataset | None, rows: int) -> str:
     if data is None:
         return say(f"교사의 결정 {rows}건", f"the teacher's decisions on {rows} texts")
@@ -295,7 +303,13 @@ def _judged_on(data: Dataset | None, rows: int) -> str:
 def _refuse_teacher(teacher: Analyzer, place: Path) -> None:
     if teacher.task.kind == "aspect":
         raise UsageError(
-            f"속성 과제의 모델은 두 단계라 단계마다 따로 증류합니다: {place}/model/aspects, {place}/model/sentiment",
-            f"a model of an aspect task has two stages, each of which is distilled by itself: {place}/model/aspects and "
-            f"{place}/model/sentiment",
+            f"속성 과제의 모델은 두 단계라 하나로 증류할 수 없습니다. 속성을 찾는 단계({place}/model/aspects)는 따로 증류할 수 있습니다.",
+            "a model of an aspect task has two stages and cannot be distilled as one; the stage that finds aspects "
+            f"({place}/model/aspects) can be distilled by itself",
+        )
+    if teacher.task.name.endswith("/sentiment"):
+        # texts without labels name no aspect: teacher and student would grade nothing in particular, and agree on it
+        raise UsageError(
+            f"'{place}'은(는) 속성마다 등급을 매기는 단계인데 라벨 없는 글에는 속성이 없어 증류할 수 없습니다.",
+            f"'{place}' grades the aspects of a review, and unlabelled texts name none, so it cannot be distilled",
         )

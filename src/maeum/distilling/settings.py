@@ -11,6 +11,11 @@ from maeum.errors import UsageError
 from maeum.text import TextPrep
 
 KINDS = ("linear", "encoder", "layers", "model")
+_LOSS = {
+    *("loss", "label_smoothing", "pos_weight", "class_weight", "gamma", "alpha"),
+    *("gamma_neg", "gamma_pos", "loss_clip", "loss_eps", "steepness"),
+}
+"""Settings of an encoder's loss, which a distillation has no use for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +52,7 @@ class DistillSettings:
             ("alpha", 0 <= self.alpha <= 1),
             ("hidden", self.hidden >= 0),
             ("limit", self.limit is None or self.limit > 0),
+            ("seed", self.seed >= 0),
         )
         for name, fine in limits:
             if not fine:
@@ -91,7 +97,7 @@ class DistillSettings:
                     f"--{name}은(는) 학생이 {', '.join(kinds)}일 때만 씁니다. 지금 학생: {self.student}",
                     f"--{name} is for students of kind {', '.join(kinds)}; the student is {self.student}",
                 )
-        fixed = {"loss", "label_smoothing", "pos_weight", "class_weight", "gamma", "alpha"} & set(self.model_options)
+        fixed = _LOSS & set(self.model_options)
         if fixed:
             raise UsageError(
                 f"증류의 손실은 정해져 있어 이 설정은 쓸 수 없습니다: {', '.join(sorted(fixed))}. --temperature와 --alpha로 바꿉니다.",

@@ -75,14 +75,18 @@ class SoftLabels:
 
     def _parts(self, k: int) -> tuple[list[Proba], int]:
         """The parts that follow each other from the first row on, and how many rows they have."""
+        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
         parts: list[Proba] = []
         done = 0
         for path in sorted(self.folder.glob("part-*.safetensors")):
-            if int(path.stem.removeprefix("part-")) != done:
-                break
-            part = load_file(path)["proba"]
+            try:
+                if int(path.stem.removeprefix("part-")) != done:
+                    break
+                part = load_file(path)["proba"]
+            except (SafetensorError, KeyError, ValueError) as error:
+                raise _broken(self.folder) from error
             if part.ndim != 2 or part.shape[1] != k:
                 raise _broken(self.folder)
             parts.append(part)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maeum import folder as model_folder
+from maeum._files import sha256_file
 from maeum._lang import say
 from maeum._progress import Line
+from maeum._version import __version__
 from maeum.analyzer import Analyzer
 from maeum.data import Input
 from maeum.distilling.pool import Pool, split
@@ -129,7 +132,7 @@ def _teach_encoder(
     if settings.hidden > 0:
         aim = Aim(aim.loss, lambda student: Guided(student, guide, layers))
     y = (pool.hard(len(task)) if parts.by_labels else lesson.decided)[parts.held].astype(np.uint8)
-    claim(work, {"settings": settings.identity(), "pool": pool.digest()}, overwrite=overwrite)
+    claim(work, _identity(lesson), overwrite=overwrite)
     progress(
         say(
             f"학생 학습: {len(parts.train):,}건, 기준값용 {len(parts.held):,}건",
@@ -149,6 +152,25 @@ def _teach_encoder(
     proba = model.predict_proba([inputs[row] for row in parts.held.tolist()])
     fold = np.arange(len(parts.held)) % FOLDS
     return Taught(model, parts.held, proba, fold, out_of_fold=False, history=model.history)
+
+
+def _identity(lesson: Lesson) -> dict[str, Any]:
+    """What a killed training must share with the one that goes on from its checkpoints: all it learns from."""
+    settings, pool = lesson.settings, lesson.pool
+    start = settings.argument if settings.kind == "model" else settings.start
+    return {
+        "settings": settings.identity(),
+        "start": None if start is None else sha256_file(model_folder.embedded(start) / "manifest.json"),
+        "pool": pool.digest(),
+        "soft": _digest(lesson.soft),
+        "decided": _digest(lesson.decided),
+        "labels": _digest(pool.hard(len(lesson.task))),
+        "maeum": __version__,
+    }
+
+
+def _digest(array: NDArray[Any]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
 def _new_encoder(teacher: Analyzer, settings: DistillSettings) -> tuple[Any, list[int], Any]:

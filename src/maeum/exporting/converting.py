@@ -18,6 +18,7 @@ from maeum.exporting.verdict import Precision
 from maeum.models.base import Predictor
 from maeum.models.ensemble import MeanPredictor
 from maeum.models.onnx import OnnxPredictor, OnnxSettings, OnnxTrunk, write_settings
+from maeum.models.onnx_linear import FORMAT as LINEAR_FORMAT
 from maeum.models.onnx_linear import OnnxLinear
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
     from maeum.models.encoder import EncoderClassifier
     from maeum.models.linear import LinearClassifier
+
+LARGEST = 2_000_000_000
+"""Bytes of fp32 weights: protobuf, and with it a graph in one file, ends at 2 GiB."""
 
 
 @dataclass
@@ -76,9 +80,12 @@ class Exporter:
         return exported
 
     def smaller(self, model: Predictor, precision: Precision) -> Predictor:
-        """The same with a smaller graph."""
+        """The same with a smaller graph; the very model where there is none."""
         if isinstance(model, MeanPredictor):
-            return _mean(model, lambda member: self.smaller(member, precision))
+            found = [self.smaller(member, precision) for member in model.members]
+            if all(new is old for new, old in zip(found, model.members, strict=True)):
+                return model
+            return MeanPredictor(model.task, found)
         if isinstance(model, OnnxPredictor):
             return OnnxPredictor(model.task, self.smaller_trunk(model.trunk, precision))
         return model
@@ -109,7 +116,7 @@ class Exporter:
         self._write(linear_graph(model), place)
         arrays = {name: np.ascontiguousarray(model._state[name]) for name in ("buckets", "idf")}
         save_file(arrays, place / "vocabulary.safetensors")
-        about = {"format": 1, "ngrams": asdict(model._ngrams), "precision": "fp32", "origin": self.origin}
+        about = {"format": LINEAR_FORMAT, "ngrams": asdict(model._ngrams), "precision": "fp32", "origin": self.origin}
         write_text(place / "onnx.json", pretty_json({**about, "versions": versions()}))
         exported = OnnxLinear.load(place, model.task)
         self.parities.append(text_parity(model, exported))
@@ -179,8 +186,16 @@ def _write_tokenizer(tokenizer: Any, place: Path) -> None:
 
 
 def _check_encoder(model: EncoderClassifier) -> None:
-    """Refuse encoders whose rows depend on padding."""
+    """Refuse encoders whose rows depend on padding, and those that do not fit in one file."""
     name = model.network.backbone.config.model_type
+    size = 4 * sum(parameter.numel() for parameter in model.network.parameters())
+    if size > LARGEST:
+        raise UsageError(
+            f"이 인코더의 가중치는 {size / 1e9:.1f} GB라 ONNX 파일 하나(2 GB까지)에 들어가지 않습니다. "
+            "'maeum distill'로 더 작은 인코더에 옮긴 뒤 내보내세요.",
+            f"this encoder's weights are {size / 1e9:.1f} GB, more than one ONNX file holds (2 GB); "
+            "move it to a smaller encoder with 'maeum distill' and export that",
+        )
     if name == "funnel":
         raise UsageError(
             "구조가 funnel인 인코더는 답이 패딩 길이에 따라 달라져 그대로 내보낼 수 없습니다. "

@@ -52,11 +52,11 @@ class Exported:
     def summary(self) -> str:
         """A few lines for people."""
         facts = self.facts
-        texts = max((item["texts"] for item in facts["parity"]), default=0.0)
+        worst = max((max(item["windows"], item["texts"]) for item in facts["parity"]), default=0.0)
         lines = [
             say(
-                f"같음 검사: 원래 모델과 fp32 그래프의 확률 차이 최대 {texts:.1e} (허용 1e-05)",
-                f"parity: probabilities of model and fp32 graph differ by at most {texts:.1e} (allowed 1e-05)",
+                f"같음 검사: 원래 모델과 fp32 그래프의 확률 차이 최대 {worst:.1e} (허용 1e-05)",
+                f"parity: probabilities of model and fp32 graph differ by at most {worst:.1e} (allowed 1e-05)",
             )
         ]
         if facts["asked"] != "fp32":
@@ -102,14 +102,13 @@ def export(
             f"precision은 {', '.join(PRECISIONS)} 중 하나, epsilon은 0과 1 사이여야 합니다: {precision}, {epsilon}",
             f"precision is one of {', '.join(PRECISIONS)} and epsilon in [0, 1], got {precision}, {epsilon}",
         )
+    _check_apart(source, output)
     refuse_existing(output, overwrite=overwrite)
-    require_installed("onnx")
+    for module in ("onnx", "torch"):
+        require_installed(module)
     analyzers = model_folder.load_heads(source)
-    if data is not None and data.task.name not in analyzers:
-        raise TaskMismatch(
-            f"--data의 과제 '{data.task.name}'이(가) 모델에 없습니다. 있는 과제: {', '.join(analyzers)}",
-            f"--data is of task '{data.task.name}', the model has: {', '.join(analyzers)}",
-        )
+    if data is not None:
+        _check_task(data, analyzers)
     with tempfile.TemporaryDirectory() as work:
         exporter = Exporter(Path(work), sha256_file(source / "manifest.json"), _metadata(analyzers))
         progress(say("그래프로 바꾸고 원래 모델과 비교", "making the graph and comparing it with the model"))
@@ -131,6 +130,31 @@ def export(
         progress(say("저장", "saving"))
         _write(source, output, analyzers, chosen, facts, overwrite=overwrite)
     return Exported(output, facts)
+
+
+def _check_task(data: Dataset, analyzers: Mapping[str, Analyzer]) -> None:
+    name = data.task.name
+    if name not in analyzers:
+        raise TaskMismatch(
+            f"--data의 과제 '{name}'이(가) 모델에 없습니다. 있는 과제: {', '.join(analyzers)}",
+            f"--data is of task '{name}', the model has: {', '.join(analyzers)}",
+        )
+    if (found := data.task.keys) != (keys := analyzers[name].task.keys):
+        raise TaskMismatch(
+            f"--data의 과제 '{name}'은(는) 모델의 것과 라벨이나 그 차례가 다릅니다: {', '.join(found)} / {', '.join(keys)}",
+            f"task '{name}' of --data has other labels than the model's, or in another order: "
+            f"{', '.join(found)} / {', '.join(keys)}",
+        )
+
+
+def _check_apart(source: Path, output: Path) -> None:
+    """Refuse an output that would replace the model, or be copied into itself."""
+    a, b = source.resolve(), output.resolve()
+    if a.is_relative_to(b) or b.is_relative_to(a):
+        raise UsageError(
+            f"내보낼 곳 '{output}'이(가) 원래 모델 '{source}'과(와) 겹칩니다. 다른 폴더를 -o로 주세요. 원래 모델은 그대로 둡니다.",
+            f"the output '{output}' overlaps the model '{source}'; give another folder with -o, the original is kept",
+        )
 
 
 def _full(exporter: Exporter, analyzers: Mapping[str, Analyzer]) -> dict[str, Predictor]:
@@ -196,7 +220,12 @@ def _rows(analyzer: Analyzer, data: Dataset | None) -> tuple[Sequence[Any], NDAr
         rows = data.labelled()
         if not len(rows):
             raise UsageError("--data에 라벨이 달린 행이 없습니다.", "no row of --data is labelled")
-        return list(rows), rows.y, say(f"{data.source}, {len(rows)}행", f"{data.source}, {len(rows)} rows")
+        words = say(f"{data.source}, {len(rows)}행", f"{data.source}, {len(rows)} rows")
+        if data.fingerprint == (analyzer.about.get("train") or {}).get("fingerprint"):
+            words += say("; 이 행들로 학습한 모델입니다", "; the model was trained on these very rows")
+        elif data.fingerprint in analyzer.thresholds.tuned_on:
+            words += say("; 기준값을 이 행들로 골랐습니다", "; the thresholds were chosen on these very rows")
+        return list(rows), rows.y, words
     inputs = sample_inputs()
     words = say(
         f"예제 글 {len(inputs)}건, 라벨 없이 fp32의 판정과 비교",

@@ -8,7 +8,7 @@
     jsonl, nikl, public, aihub, emojson, completion            corpora
     registry   FORMATS                             guess       which format a file is in
     reading    read, iter_examples                 writing     write
-    predictions, scores, align                     probabilities per label out and in, and the rows they belong to
+    predictions, scores, score_rows, align         probabilities per label out and in, and the rows they belong to
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from maeum.formats.reading import find_format, iter_examples, open_source, read
 from maeum.formats.records import Format
 from maeum.formats.registry import FORMATS
 from maeum.formats.samples import sample_path
-from maeum.formats.scores import Predictions, is_predictions_file, read_predictions
+from maeum.formats.score_rows import iter_table_predictions
+from maeum.formats.scores import Predictions, is_predictions_file, read_predictions, scores_fit
 from maeum.formats.writing import WRITABLE, output_format, write
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "infer_task",
     "is_predictions_file",
     "iter_examples",
+    "iter_table_predictions",
     "json_line",
     "open_source",
     "output_format",
@@ -50,6 +52,7 @@ __all__ = [
     "read",
     "read_predictions",
     "sample_path",
+    "scores_fit",
     "write",
     "write_ea",
     "write_emo",

@@ -98,7 +98,7 @@ def read_predictions(path: str | Path, task: Task, *, options: ReadOptions | Non
     """
     source = Source(Path(path), options or ReadOptions())
     reader = LabelReader(task)
-    found = [_placed(row, task, reader, source) for row in _rows(source)]
+    found = [placed(row, task, reader, source) for row in _rows(source)]
     if not found:
         raise DataError("예측이 하나도 없습니다.", "there are no predictions", path=source.name)
     scores = _probabilities(np.array([item.scores for item in found], dtype=np.float64), source)
@@ -152,11 +152,30 @@ def is_predictions_file(path: str | Path, task: Task | None = None) -> bool:
     return any(_scores(item, wanted) is not None for item in _objects(value))
 
 
+def scores_fit(path: str | Path, task: Task) -> bool:
+    """Whether the first row of a predictions file has a score for every label of a task, and no labels of another.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    source = Source(Path(path), ReadOptions())
+    row = next(_rows(source), None)
+    if row is None or row.error is not None:
+        return False
+    try:
+        placed(row, task, LabelReader(task), source)
+    except (DataError, TaskMismatch):
+        return False
+    return True
+
+
 # -- rows ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class Found:
+    """A row as it stands in the file; ``scores`` may be percent."""
+
     id: str
     text: str | None
     target: Target | None
@@ -202,7 +221,8 @@ def _holds_rows(value: dict[str, Any]) -> bool:
     return bool(value) and all(isinstance(item, (dict, list)) for item in value.values())
 
 
-def _placed(row: Row, task: Task, reader: LabelReader, source: Source) -> _Found:
+def placed(row: Row, task: Task, reader: LabelReader, source: Source) -> Found:
+    """A row as predictions, or why it is none with file and line."""
     try:
         if row.error is not None:
             raise row.error
@@ -213,7 +233,7 @@ def _placed(row: Row, task: Task, reader: LabelReader, source: Source) -> _Found
         raise DataError(error.ko, error.en, path=source.name, line=row.line) from error
 
 
-def _found(value: Any, task: Task, reader: LabelReader, *, table: bool) -> _Found:
+def _found(value: Any, task: Task, reader: LabelReader, *, table: bool) -> Found:
     scores = None
     for item in _objects(value):
         scores = _scores(item, task)
@@ -242,7 +262,7 @@ def _found(value: Any, task: Task, reader: LabelReader, *, table: bool) -> _Foun
             for given, item in zip(value["aspects"], aspects, strict=True)
         )
     name = value.get("id") if isinstance(value, dict) else None
-    return _Found("" if name is None else str(name), text, target, form, labels, scores, graded)
+    return Found("" if name is None else str(name), text, target, form, labels, scores, graded)
 
 
 def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
@@ -324,7 +344,7 @@ def _probabilities(scores: NDArray[np.float64], source: Source) -> NDArray[np.fl
     return np.clip(scores / 100 if (scores > 1 + 1e-6).any() else scores, 0.0, 1.0)
 
 
-def _merge(found: list[_Found], scores: NDArray[np.float64]) -> tuple[list[int], tuple[int, ...]]:
+def _merge(found: list[Found], scores: NDArray[np.float64]) -> tuple[list[int], tuple[int, ...]]:
     """Indices of the rows to keep, and for every row the place of the one that stands for it."""
     kept: list[int] = []
     order: list[int] = []

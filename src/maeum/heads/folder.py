@@ -22,6 +22,7 @@ from maeum._files import atomic_folder, write_text
 from maeum._lang import say
 from maeum.analyzer import Analyzer
 from maeum.crossval import OutOfFold
+from maeum.errors import UsageError
 from maeum.history import write_chart, write_csv
 from maeum.models.head import SharedTrunk, save_trunk
 from maeum.report import Report
@@ -62,6 +63,20 @@ def save_heads(
         write_text(target / "README.md", model_card(results))
         first = next(iter(results.values())).analyzer
         model_folder.seal(target, model_folder.HEADS_KIND, first.task, heads=tuple(results))
+
+
+def refuse_names(names: Sequence[str]) -> None:
+    """Say before training that a head's name cannot be that of a folder on every system.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    for name in names:
+        if not name.strip() or name[0] == "." or name[-1] in ". " or set(name) & set('<>:"/\\|?*') or min(name) < " ":
+            raise UsageError(
+                f"머리의 이름은 폴더 이름이 되므로 {name!r}은(는) 쓸 수 없습니다. 과제 파일의 name을 바꾸세요.",
+                f"a head's name becomes that of a folder, so {name!r} will not do; change the name in the task file",
+            )
 
 
 def model_card(results: Mapping[str, HeadResult]) -> str:

@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -123,7 +124,7 @@ def read_plan(path: str | Path, *, root: str | Path | None = None) -> Plan:
         raise UsageError(f"{path}: TOML이 아닙니다: {error}", f"{path}: not TOML: {error}") from error
     _refuse_unknown(data, ("sources", "weights"), path)
     items = data.get("sources")
-    if not isinstance(items, list) or not items:
+    if not isinstance(items, list) or not items or not all(isinstance(item, Mapping) for item in items):
         raise UsageError(f"{path}: [[sources]]가 하나도 없습니다.", f"{path}: it has no [[sources]]")
     place = path.parent if root is None else Path(root)
     plan = Plan(tuple(_source(item, place, path) for item in items), _weights(data.get("weights", {}), path))
@@ -138,38 +139,57 @@ def _source(item: Mapping[str, Any], place: Path, path: Path) -> Source:
     _refuse_unknown(item, _KEYS, path)
     if not isinstance(item.get("data"), str):
         raise UsageError(f'{path}: 소스마다 data = "파일"이 있어야 합니다.', f'{path}: a source needs data = "FILE"')
+    for name in ("task", "format", "text_column", "label_column"):
+        if not isinstance(item.get(name, ""), str):
+            raise _wrong(path, name, say("낱말", "a word"), item[name])
+    names = item.get("heads")
+    if names is not None and not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
+        raise _wrong(path, "heads", say('과제 이름의 목록(["kote"])', 'a list of names of tasks (["kote"])'), names)
     task = get_task(item["task"]) if "task" in item else None
     words = {name: item.get(name) for name in ("format", "text_column", "label_column")}
     rows = read(_placed(item["data"], place), task=task, **words).labelled()
-    valid, held = item.get("valid"), float(item.get("held", HELD_SHARE))
+    valid, held, passes = item.get("valid"), item.get("held", HELD_SHARE), item.get("passes", 1.0)
     if isinstance(valid, str):
         valid = read(_placed(valid, place), task=rows.task, **words).labelled()
-    elif valid is not None and not 0 < float(valid) < 1:
+    elif valid is not None and not (_is_number(valid) and 0 < valid < 1):
         raise UsageError(
             f"{path}: valid는 파일이거나 0과 1 사이의 비율입니다: {valid}",
             f"{path}: valid is a file or a share between 0 and 1, got {valid}",
         )
-    if not 0 < held < 1:
+    if not (_is_number(held) and 0 < held < 1):
         raise UsageError(
             f"{path}: held는 0과 1 사이의 비율입니다: {held}", f"{path}: held is a share between 0 and 1, got {held}"
         )
-    passes = float(item.get("passes", 1.0))
-    if passes <= 0:
+    if not _is_number(passes) or passes <= 0:
         raise UsageError(f"{path}: passes는 0보다 커야 합니다: {passes}", f"{path}: passes must be above 0: {passes}")
     heads = tuple(
         rows.task if name == rows.task.name else find_map(rows.task, get_task(name)).target
-        for name in item.get("heads", [rows.task.name])
+        for name in names or [rows.task.name]
     )
-    return Source(rows, heads, passes, valid, held)
+    return Source(rows, heads, float(passes), valid, float(held))
 
 
 def _placed(name: str, place: Path) -> str:
     return name if name.startswith("sample:") else str(place / name)
 
 
-def _weights(data: Mapping[str, Any], path: Path) -> dict[str, float]:
+def _is_number(value: Any) -> bool:
+    """A finite one; TOML has inf and nan, too."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _wrong(path: Path, name: str, expected: str, value: Any) -> UsageError:
+    return UsageError(
+        f"{path}: {name}에는 {expected}이(가) 와야 합니다: {value!r}",
+        f"{path}: {name} must be {expected}, got {value!r}",
+    )
+
+
+def _weights(data: Any, path: Path) -> dict[str, float]:
+    if not isinstance(data, Mapping):
+        raise _wrong(path, "weights", say("표([weights])", "a table ([weights])"), data)
     for name, value in data.items():
-        if not isinstance(value, int | float) or value <= 0:
+        if not _is_number(value) or value <= 0:
             raise UsageError(
                 f"{path}: 가중치 {name}은(는) 0보다 큰 수여야 합니다: {value}",
                 f"{path}: the weight of {name} must be a number above 0, got {value}",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from maeum.crossval import OutOfFold
 from maeum.data import Dataset, Input
 from maeum.errors import UsageError
 from maeum.experiment import TrainSettings, claim, library_versions, tune
-from maeum.heads.folder import HeadResult, save_heads
+from maeum.heads.folder import HeadResult, refuse_names, save_heads
 from maeum.heads.plan import Plan, Source
 from maeum.history import table
 from maeum.models.base import Proba
@@ -95,7 +95,9 @@ def train_heads(
     config = EncoderConfig.of(settings.base, {"epochs": 1.0, **settings.options})
     model = ManyHeads(plan.heads, config, seed=settings.seed, weights=plan.weights)
     LinearConfig.of(settings.linear_options)  # a wrong word is said before hours of training
+    refuse_names([task.name for task in plan.heads])
     parts = _split(plan, settings)
+    _refuse_thin(plan.heads, parts, settings)
     work = Path(f"{output}.partial")
     identity = {"settings": dataclasses.asdict(settings), "plan": plan.fingerprint, "maeum": __version__}
     claim(work, identity | {"weights": dict(plan.weights)}, overwrite=overwrite)
@@ -116,7 +118,7 @@ def train_heads(
 
 
 def _split(plan: Plan, settings: HeadsSettings) -> list[_Part]:
-    """Every source split; texts held out anywhere are trained on nowhere."""
+    """Every source split; texts that judge anywhere tune nowhere, and texts held out anywhere are trained on nowhere."""
     parts = []
     for source in plan.sources:
         rows, judge = source.rows, None
@@ -129,17 +131,36 @@ def _split(plan: Plan, settings: HeadsSettings) -> list[_Part]:
             rows, judge = rows.select(kept), rows.select(out)
         kept, out = _holdout(rows, source.held, settings.split_seed)
         parts.append(_Part(source, rows.select(kept), rows.select(out), judge))
-    out_texts = {
-        duplicate_key(text)
+    judged = {duplicate_key(text) for part in parts for text in (part.judge.texts if part.judge else ())}
+    kept_out = judged | {duplicate_key(text) for part in parts for text in part.held.texts}
+    return [
+        dataclasses.replace(part, train=_without(part.train, kept_out), held=_without(part.held, judged))
         for part in parts
-        for rows in (part.held, part.judge)
-        for text in (rows.texts if rows else ())
-    }
-    clean = []
-    for part in parts:
-        rows = part.train.select(n for n, text in enumerate(part.train.texts) if duplicate_key(text) not in out_texts)
-        clean.append(dataclasses.replace(part, train=rows))
-    return clean
+    ]
+
+
+def _without(rows: Dataset, keys: Set[str]) -> Dataset:
+    return rows.select(n for n, text in enumerate(rows.texts) if duplicate_key(text) not in keys)
+
+
+def _refuse_thin(heads: Sequence[Task], parts: Sequence[_Part], settings: HeadsSettings) -> None:
+    """Say before hours of training what would fail after them."""
+    for task in heads:
+        train, held = (
+            [rows.texts[row] for _, rows, here, _ in _taught(task, parts, which) for row in here]
+            for which in ("train", "held")
+        )
+        if not train or not held:
+            missing = say("배울", "learn from") if not train else say("기준값을 맞출", "set the thresholds on")
+            raise UsageError(
+                f"머리 '{task.name}'에 {missing} 행이 없습니다.", f"'{task.name}' has no rows to {missing}"
+            )
+        distinct = len({duplicate_key(text) for text in (*train, *held)})
+        if settings.linear and distinct < LINEAR_FOLDS:
+            raise UsageError(
+                f"머리 '{task.name}'에 서로 다른 글이 {distinct}개뿐입니다. 적어도 {LINEAR_FOLDS}개가 필요합니다.",
+                f"'{task.name}' has only {distinct} distinct labelled texts; at least {LINEAR_FOLDS} are needed",
+            )
 
 
 def _holdout(rows: Dataset, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -217,17 +238,22 @@ class _Rows:
     ids: tuple[str, ...]
 
 
-def _rows(task: Task, parts: Sequence[_Part], which: str, prep: TextPrep) -> _Rows:
-    inputs: list[Input] = []
-    labels: list[Floats] = [np.zeros((0, len(task)), np.float32)]
-    ids: list[str] = []
+def _taught(task: Task, parts: Sequence[_Part], which: str) -> Iterator[tuple[int, Dataset, NDArray[np.int64], Floats]]:
+    """Of every source that has rows of a head: its number, ``which`` of its rows, those labelled (m,), labels (n, k)."""
     native = which != "train" and any(part.source.is_native(task) for part in parts)
     for number, part in enumerate(parts):
         rows: Dataset | None = getattr(part, which)
         if rows is None or not (part.source.is_native(task) if native else part.source.teaches(task)):
             continue
         y = part.source.labels(rows, task)
-        here = np.flatnonzero(y[:, 0] != ABSENT)
+        yield number, rows, np.flatnonzero(y[:, 0] != ABSENT), y
+
+
+def _rows(task: Task, parts: Sequence[_Part], which: str, prep: TextPrep) -> _Rows:
+    inputs: list[Input] = []
+    labels: list[Floats] = [np.zeros((0, len(task)), np.float32)]
+    ids: list[str] = []
+    for number, rows, here, y in _taught(task, parts, which):
         own = _prepared(prep, rows)
         inputs += [own[row] for row in here]
         labels.append(y[here])
@@ -240,11 +266,6 @@ def _head(
     task: Task, parts: Sequence[_Part], trunk: SharedTrunk, prep: TextPrep, settings: HeadsSettings, plan: Plan
 ) -> HeadResult:
     train, held, judge = (_rows(task, parts, which, prep) for which in ("train", "held", "judge"))
-    if not len(held.ids):
-        raise UsageError(
-            f"머리 '{task.name}'의 기준값을 맞출 행이 없습니다.",
-            f"there are no rows to set the thresholds of '{task.name}' on",
-        )
     z = trunk.logits(held.inputs)[:, trunk.trunk.blocks[task.name].columns]
     linear, other, weight = None, None, 1.0
     if settings.linear:

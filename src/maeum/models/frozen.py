@@ -21,6 +21,7 @@ from maeum.models import dense
 from maeum.models.base import Labels, Proba, check_inputs
 from maeum.models.head import fit_weight, mixed, open_trunk, save_trunk
 from maeum.models.linear import LinearClassifier, LinearConfig
+from maeum.splits import duplicate_groups
 from maeum.task import Task
 
 F32 = npt.NDArray[np.float32]
@@ -63,9 +64,14 @@ class FrozenClassifier:
         return cls(task, find_trunk(Path(argument)), seed=seed, linear=LinearConfig.of(options))
 
     def fit(self, inputs: Sequence[Input], y: Labels) -> Self:
-        """Train on inputs (n) and labels (n, k), with seeded folds of its own for penalty and mixture."""
-        count = max(min(FOLDS, len(inputs)), 1)
-        fold = np.random.default_rng(self.seed).permutation(len(inputs)) % count
+        """Train on inputs (n) and labels (n, k), with seeded folds of its own for penalty and mixture.
+
+        Rows of one text, such as those of its several aspects, fall into one fold.
+        """
+        check_inputs(inputs)
+        groups = duplicate_groups([item.text for item in inputs])
+        count = int(groups.max(initial=0)) + 1
+        fold = np.random.default_rng(self.seed).permutation(count)[groups] % min(FOLDS, count)
         self.fit_folds(inputs, y, fold.astype(np.int64))
         return self
 

@@ -20,6 +20,7 @@ from scipy import sparse
 
 from maeum._files import read_json
 from maeum.data import Input
+from maeum.errors import FormatError
 from maeum.models._sessions import open_session
 from maeum.models.base import Proba, check_inputs
 from maeum.models.linear import bucket_table, weigh
@@ -27,6 +28,7 @@ from maeum.models.ngrams import NgramConfig, chunks, count_ngrams
 from maeum.task import Task
 
 FILES = ("model.onnx", "vocabulary.safetensors", "onnx.json")
+FORMAT = 1
 _FEATURES = 1 << 15
 """Features of a call: the graph holds one row of weights for each."""
 
@@ -89,11 +91,29 @@ class OnnxLinear:
 
     @classmethod
     def load(cls, folder: Path, task: Task) -> Self:
-        """Read what ``save`` wrote."""
+        """Read what ``save`` wrote.
+
+        Raises:
+            FormatError: a file is from a newer version, or not what it should be.
+        """
+        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        about, arrays = read_json(folder / "onnx.json"), load_file(folder / "vocabulary.safetensors")
-        return cls(task, folder, NgramConfig.from_json(about["ngrams"]), arrays["buckets"], arrays["idf"])
+        about = read_json(folder / "onnx.json")
+        if int(about["format"]) > FORMAT:
+            raise FormatError(
+                "onnx.json을 더 새로운 maeum이 만들었습니다. maeum을 올려 주세요.",
+                "onnx.json was made by a newer maeum; upgrade maeum",
+            )
+        ngrams, path = NgramConfig.from_json(about["ngrams"]), folder / "vocabulary.safetensors"
+        try:
+            arrays = load_file(path)
+            return cls(task, folder, ngrams, arrays["buckets"], arrays["idf"])
+        except (SafetensorError, KeyError, IndexError) as error:
+            raise FormatError(
+                f"'{path}'은(는) 어휘 파일이 아니거나 잘렸습니다. 다시 내보내세요(maeum export).",
+                f"'{path}' is not a vocabulary file, or cut short; export it again (maeum export)",
+            ) from error
 
 
 def _spans(indptr: NDArray[Any]) -> list[tuple[int, int]]:

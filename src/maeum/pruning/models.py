@@ -24,7 +24,7 @@ from maeum.pruning.importance import ROWS, by_loss, by_size
 from maeum.pruning.settings import PruneSettings
 from maeum.pruning.trimming import changed, choose, read_texts
 from maeum.report import Report, make_report
-from maeum.splits import duplicate_groups, holdout
+from maeum.splits import duplicate_groups, duplicate_key, holdout
 
 if TYPE_CHECKING:
     from maeum.models.encoder import EncoderClassifier
@@ -41,6 +41,8 @@ _LOSS = (
     "gamma_neg",
     "gamma_pos",
     "loss_clip",
+    "loss_eps",
+    "steepness",
 )
 """Settings of the loss a model was trained with, which it recovers with too."""
 
@@ -54,20 +56,32 @@ class Rows:
     judge: Dataset | None
     judged_apart: bool
     """Whether the rows that judge are others than those that tune."""
+    shared: int = 0
+    """Rows of ``--data`` left out because their texts are also among those of ``--valid``."""
 
 
 def divide(data: Dataset | None, valid: Dataset | None, settings: PruneSettings) -> Rows:
     """Rows that recover, rows that tune thresholds, rows that judge.
 
     Raises:
-        UsageError: recovery without labelled rows, or with too few.
+        UsageError: recovery without labelled rows, or with too few; all labelled rows judge.
     """
     if settings.recover > 0 and data is None:
         raise UsageError(
             "--recover에는 라벨이 있는 데이터가 필요합니다. --data를 주세요.",
             "--recover needs labelled rows; give --data",
         )
-    train = None
+    train, shared = None, 0
+    if data is not None and valid is not None:
+        known = {duplicate_key(text) for text in valid.texts}
+        apart = data.select(row for row, text in enumerate(data.texts) if duplicate_key(text) not in known)
+        shared = len(data) - len(apart)
+        if not len(apart):
+            raise UsageError(
+                f"'{data.source}'의 글이 모두 --valid에도 있어, 배우거나 기준값을 맞출 행이 없습니다.",
+                f"every text of '{data.source}' is also in --valid, so no row is left to learn from or to tune on",
+            )
+        data = apart if shared else data
     if data is not None and settings.recover > 0:
         kept, held = holdout(data.y, duplicate_groups(data.texts), fraction=HELD_SHARE, seed=settings.seed)
         if len(kept) < MIN_TRAIN_ROWS:
@@ -76,7 +90,7 @@ def divide(data: Dataset | None, valid: Dataset | None, settings: PruneSettings)
                 f"{len(data)} labelled rows are too few to recover with",
             )
         train, data = data.select(kept), data.select(held)
-    return Rows(train, data, valid or data, valid is not None)
+    return Rows(train, data, valid or data, valid is not None, shared)
 
 
 class ModelPruning:
@@ -114,6 +128,13 @@ class ModelPruning:
     ) -> Analyzer:
         """The model cut, recovered and tuned."""
         settings = self.settings
+        if rows.shared:
+            self.notes.append(
+                say(
+                    f"--data의 {rows.shared}행은 글이 --valid에도 있어 뺐습니다.",
+                    f"{rows.shared} rows of --data were left out because their texts are also in --valid",
+                )
+            )
         network = copy.deepcopy(self.start.network)
         tokenizer = self.start.tokenizer
         if corpus is not None:

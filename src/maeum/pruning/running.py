@@ -126,7 +126,7 @@ def prune(
     refuse_existing(output, overwrite=overwrite)
     corpus = None if vocabulary is None else str(vocabulary)
     if corpus is not None:
-        open_source(corpus, format=reading.get("format"))
+        _refuse_stdin(corpus, reading)
     if _is_base(Path(model)):
         refuse_for_base(settings, {"data": data, "valid": valid})
         facts = prune_base(
@@ -161,20 +161,26 @@ def prune(
         report = pruning.report(after, rows)
         progress(say("저장", "saving"))
         save_model(after, report, facts, output, overwrite=overwrite)
-        shutil.rmtree(work, ignore_errors=True)
+        if settings.recover > 0:  # else what lies there is an unfinished run of another command
+            shutil.rmtree(work, ignore_errors=True)
     finally:
-        if work.exists() and not has_progress(work):
+        if settings.recover > 0 and work.exists() and not has_progress(work):
             shutil.rmtree(work, ignore_errors=True)
     return Pruned(output, facts)
 
 
-def _corpus_identity(corpus: str, reading: Mapping[str, Any]) -> dict[str, Any]:
-    path = open_source(corpus, format=reading.get("format")).source.path
-    if path is None:
+def _refuse_stdin(corpus: str, reading: Mapping[str, Any]) -> None:
+    """The corpus is read twice: for its pieces, and for texts to measure on."""
+    if open_source(corpus, format=reading.get("format")).source.path is None:
         raise UsageError(
             "표준 입력(-)의 글로는 어휘를 정할 수 없습니다. 파일로 저장해 주세요.",
             "a vocabulary cannot be chosen from standard input (-); save the texts as a file",
         )
+
+
+def _corpus_identity(corpus: str, reading: Mapping[str, Any]) -> dict[str, Any]:
+    path = open_source(corpus, format=reading.get("format")).source.path
+    assert path is not None
     return {"sha256": sha256_file(path), "text_column": reading.get("text_column")}
 
 
@@ -191,6 +197,9 @@ def _sample(judge: Dataset | None, corpus: str | None, reading: Mapping[str, Any
     """Texts to measure on: those that judge, else the first of the corpus, else the sample data."""
     if judge is not None:
         return judge.inputs
-    source, how = (corpus, reading) if corpus is not None else ("sample:nikl-ea", {})
+    source, how = "sample:nikl-ea", {}
+    if corpus is not None:
+        # bad rows were written down when the pieces were counted
+        source, how = corpus, {name: value for name, value in reading.items() if name != "rejects"}
     examples = iter_examples(source, with_labels=False, **how)
     return [example.input for example in islice(examples, SAMPLE_TEXTS)]

@@ -37,6 +37,7 @@ class PruneSettings:
             ("heads", self.heads is None or 0 < self.heads <= 1),
             ("min_count", self.min_count >= 1),
             ("recover", self.recover >= 0),
+            ("seed", self.seed >= 0),
         )
         for name, fine in limits:
             if not fine:

@@ -23,9 +23,16 @@ from maeum.analyzer import Analyzer
 from maeum.errors import DataError, UsageError
 from maeum.evaluation import predictions_task
 from maeum.folder import load
-from maeum.formats import ReadOptions, ReadReport, open_source, sample_path
+from maeum.formats import (
+    ReadOptions,
+    ReadReport,
+    iter_table_predictions,
+    open_source,
+    sample_path,
+    write_predictions,
+)
 from maeum.formats.reading import Opened
-from maeum.predicting import TABLES, convert_predictions, predict_file
+from maeum.predicting import TABLES, predict_file
 from maeum.rolling.columns import Seen, check_columns, check_names, examples, keys_of, keys_of_meta
 from maeum.rolling.counting import ALL, UNDATED
 from maeum.rolling.gathering import gather
@@ -36,6 +43,7 @@ from maeum.rolling.rollup import Facts, Result, notes
 from maeum.rolling.settings import Settings
 from maeum.rolling.stored import Predicted, Stored
 from maeum.task import Task, get_task
+from maeum.thresholds import Thresholds
 
 _META_LOOKED_AT = 1000
 _EVERY = 1024
@@ -106,6 +114,11 @@ def rollup(
     if not isinstance(model, Analyzer) and Path(model).is_file():
         return job.of_predictions(Path(model), None if source is None else str(source), task, start)
     if source is None:
+        if not isinstance(model, Analyzer) and not Path(model).exists():
+            raise UsageError(
+                f"모델 폴더도 예측 파일도 없습니다: '{model}'",
+                f"there is no model folder or predictions file '{model}'",
+            )
         raise UsageError("INPUT(글이 든 파일)이 필요합니다.", "INPUT, a file of texts, is needed")
     if str(source) == "-":
         raise UsageError(
@@ -173,7 +186,7 @@ class _Run:
         with self._index() as index, self._stored(path, task) as stored:
             self.progress(say("날짜와 묶음 읽기", "reading dates and groups"))
             if source is None or (Path(source).exists() and Path(source).samefile(path)):
-                self._of_meta(stored, index)
+                self._of_meta(stored, index, path.name)
             else:
                 opened = self._open(source, stored.task)
                 index.fill(self._keys(opened))
@@ -197,12 +210,13 @@ class _Run:
         named = given or predictions_task(path)
         with tempfile.TemporaryDirectory(prefix="table-", dir=self.partial) as folder:
             rows = Path(folder) / "predictions.jsonl"
-            convert_predictions(path, rows, named, to="jsonl")
+            decide = Thresholds.default(named).decide
+            write_predictions(iter_table_predictions(path, named, decide), rows, named)
             yield Stored(rows, named)
 
-    def _of_meta(self, stored: Stored, index: RowIndex) -> None:
+    def _of_meta(self, stored: Stored, index: RowIndex, name: str) -> None:
         first = (dict(row.fields) for row in islice(stored.rows(), _META_LOOKED_AT))
-        check_names(first, self.settings, stored.path.name)
+        check_names(first, self.settings, name)
         rows = ((row.id, row.fields) for row in stored.rows())
         index.fill(key for key, _ in keys_of_meta(rows, self.settings, self.seen))
 

@@ -34,7 +34,10 @@ from maeum.apps.cli._options import data_options, device_option, examples, json_
     "--thresholds",
     "thresholds_path",
     metavar="FILE",
-    help=say("예측 파일에 쓸 기준값 파일", "Thresholds for a predictions file."),
+    help=say(
+        "예측 파일에 쓸 기준값 파일(기본: 파일에 적힌 라벨, 없으면 0.5)",
+        "Thresholds for a predictions file (default: the labels it holds, else 0.5).",
+    ),
 )
 @click.option(
     "--stress",

@@ -82,7 +82,7 @@ def info(model: str, as_json: bool) -> None:
         "train": analyzer.about.get("train", {}),
         "settings": analyzer.about.get("settings", {}),
         "folds": len(list((folder / "folds").glob("*"))),
-        "engine": engine_of(folder, manifest),
+        "engine": engine_of(folder),
         "bytes": size,
     }
     if len(heads) > 1:
@@ -160,6 +160,8 @@ def _checks() -> list[dict[str, Any]]:
         "numpy",
         "scipy",
         "safetensors",
+        "onnxruntime",
+        "tokenizers",
         "click",
         "tqdm",
         "emoji",

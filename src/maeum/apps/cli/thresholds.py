@@ -104,7 +104,8 @@ def thresholds(model: str, data: str | None, **words: Any) -> None:
                 "예측 파일이나 내장 모델에는 기준값을 저장할 수 없습니다. -o thresholds.json을 붙이세요.",
                 "neither a predictions file nor the embedded model can hold thresholds; add -o thresholds.json",
             )
-        place = head_folder(model, words["task"])
+        # with DATA the head is the one of its task, whether or not --task says so
+        place = head_folder(model, words["task"] if scored is None else scored.task.name)
         replace_files(Path(model), {f"{place}thresholds.json": pretty_json(rule.to_dict())})
     elif words["output"] is not None:
         write_text(Path(words["output"]), pretty_json(rule.to_dict()))
@@ -121,16 +122,22 @@ def _scored(model: str, data: str | None, words: dict[str, Any]) -> Scored:
     from maeum.data import Dataset, Example
     from maeum.errors import UsageError
     from maeum.evaluation import Scored
-    from maeum.folder import head_folder
+    from maeum.folder import embedded, head_folder
 
     if data is not None:
-        return score(model, data, words)[0]
-    if not Path(model).is_dir():
+        found = score(model, data, words)[0]
+        if found.data.task.keys != found.task.keys:
+            raise UsageError(
+                f"기준값은 같은 과제의 데이터로 찾아야 합니다(모델 '{found.task.name}', 데이터 '{found.data.task.name}').",
+                f"thresholds need rows of the model's own task ('{found.task.name}'), got '{found.data.task.name}'",
+            )
+        return found
+    if Path(model).is_file():
         raise UsageError(
             "예측 파일에는 정답이 든 DATA가 필요합니다.", "a predictions file needs DATA with the gold labels"
         )
     analyzer = load_model(model, task=words["task"])
-    oof = OutOfFold.load(Path(model) / head_folder(model, words["task"]), analyzer.task)
+    oof = OutOfFold.load(embedded(model) / head_folder(model, words["task"]), analyzer.task)
     rows = Dataset(
         analyzer.task,
         (Example(i, "", labels=analyzer.task.decode(y)) for i, y in zip(oof.ids, oof.y, strict=True)),
@@ -142,7 +149,7 @@ def _scored(model: str, data: str | None, words: dict[str, Any]) -> Scored:
 def _current(model: str, head: str | None) -> tuple[Thresholds, Any]:
     from maeum.errors import UsageError
 
-    if not Path(model).is_dir():
+    if Path(model).is_file():
         raise UsageError(
             "--set은 모델 폴더에 씁니다. 예측 파일은 'maeum convert --set'을 쓰세요.",
             "--set needs a model folder; for a predictions file use 'maeum convert --set'",

@@ -223,6 +223,10 @@ def train(ctx: click.Context, /, data: str, output: str, **words: Any) -> None:
     if data.endswith(".toml"):
         train_plan(data, output, words, progress)
         return
+    if words["root"] is not None:
+        raise UsageError(
+            f"--root는 DATA가 계획(.toml)일 때 씁니다: {data}", f"--root goes with a plan (.toml) as DATA, got {data}"
+        )
     settings = _settings(words, TrainSettings)
     reading = {
         name: words[name]
@@ -263,11 +267,12 @@ def train_plan(plan: str, output: str, words: dict[str, Any], progress: Say) -> 
             "머리 여럿은 인코더로 배웁니다: --model encoder:폴더_또는_허브_id",
             "several heads are learnt by an encoder: --model encoder:FOLDER_OR_HUB_ID",
         )
-    if unused := [name for name in _NOT_OF_PLANS if words.get(name)]:
+    if unused := [name for name, default in _NOT_OF_PLANS.items() if _is_given(words.get(name), default)]:
         listed = ", ".join("--" + name.replace("_", "-") for name in unused)
         raise UsageError(
-            f"계획({plan})으로 학습할 때는 쓰지 않는 옵션입니다: {listed}. 소스의 항목으로 적으세요.",
-            f"these options do not go with a plan ({plan}): {listed}; write them as keys of its sources",
+            f"계획({plan})으로 학습할 때는 쓰지 않는 옵션입니다: {listed}. 데이터에 관한 것은 소스의 항목으로 적습니다({_KEYS}).",
+            f"these options do not go with a plan ({plan}): {listed}; what concerns the data is written as keys of its "
+            f"sources ({_KEYS})",
         )
     settings = HeadsSettings(
         base=base,
@@ -289,7 +294,18 @@ def train_plan(plan: str, output: str, words: dict[str, Any], progress: Say) -> 
     click.echo(say(f"\n모델 폴더: {output}", f"\nmodel folder: {output}"))
 
 
-_NOT_OF_PLANS = ("task", "format", "text_column", "label_column", "target_column", "encoding", "valid", "folds", "keep")
+_KEYS = "task, heads, format, text_column, label_column, valid, held, passes"
+_NOT_OF_PLANS: dict[str, Any] = {
+    **dict.fromkeys(("task", "format", "text_column", "label_column", "target_column", "encoding", "rejects")),
+    **dict.fromkeys(("valid", "folds", "keep", "objective", "shrinkage", "no_calibration")),
+    "on_error": "stop",
+    "empty": "auto",
+}
+"""Options that a plan has no use for, and what they are when nobody gave them."""
+
+
+def _is_given(value: Any, default: Any) -> bool:
+    return value is not None and value is not False and value != default
 
 
 def _settings(words: dict[str, Any], cls: Any) -> Any:

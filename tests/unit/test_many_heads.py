@@ -341,3 +341,14 @@ def test_the_joined_task_keeps_columns_apart() -> None:
     blocks = Blocks.of([MULTI, SINGLE])
     assert Blocks.from_list(blocks.to_list()) == blocks
     assert blocks["single"].columns == slice(3, 5)
+
+
+def test_a_chosen_head_votes(trained: Path, tmp_path: Path) -> None:
+    task = tmp_path / "single.toml"
+    task.write_text((trained.parent / "single.toml").read_text(encoding="utf-8"), encoding="utf-8")
+    done = maeum("ensemble", trained, trained, "--task", task, "--equal", "-o", "vote", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    vote = library.load(tmp_path / "vote")
+    assert vote.task.name == "single"
+    alone = library.load(trained, task="single").predict_proba(["표는 최고로 좋다"])
+    assert np.allclose(vote.predict_proba(["표는 최고로 좋다"]), alone, atol=1e-6)

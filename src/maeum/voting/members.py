@@ -37,8 +37,11 @@ class Member:
     """Its out-of-fold table, if the folder has one."""
 
 
-def open_members(paths: Iterable[str | Path]) -> list[Member]:
+def open_members(paths: Iterable[str | Path], *, task: str | None = None) -> list[Member]:
     """Model folders as members, with their out-of-fold tables.
+
+    Args:
+        task: which head votes, of folders with several; None: the one for the first member's task, else the first.
 
     Raises:
         UsageError, FormatError: a folder is not there, damaged, or a predictions file among folders.
@@ -53,10 +56,14 @@ def open_members(paths: Iterable[str | Path]) -> list[Member]:
                 f"'{path}' is not a model folder, and folders do not mix with predictions files; "
                 "run 'maeum predict' first and combine predictions files",
             )
-        analyzer = model_folder.load(path)
+        head = task or (members[0].analyzer.task.name if members else None)
+        if head not in model_folder.head_names(path):
+            head = None
+        analyzer = model_folder.load(path, task=head)
         if members:
             check_task(members[0].analyzer.task, analyzer.task)
-        members.append(Member(str(path), analyzer, _out_of_fold(Path(path), analyzer.task)))
+        place = Path(path) / model_folder.head_folder(path, head)
+        members.append(Member(str(path), analyzer, _out_of_fold(place, analyzer.task)))
     return members
 
 

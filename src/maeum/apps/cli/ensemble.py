@@ -136,7 +136,8 @@ def _folders(models: Sequence[str], output: str, options: dict[str, Any], words:
     if any(is_review_folder(model) for model in models):
         _reviews(models, output, options, words, progress)
         return
-    members = open_members(models)
+    head = task_or_none(words["task"])
+    members = open_members(models, task=head.name if head else None)
     data = _data(words, output, members[0].analyzer.task)
     result = run(members, data=data, progress=progress, **options)
     progress(say("저장", "saving"))

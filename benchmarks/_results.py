@@ -35,8 +35,9 @@ def save(name: str, result: dict[str, Any]) -> Path:
 
 
 def _portable(word: str) -> str:
-    """An argument without the place it has on this machine: of an absolute path the last part."""
-    return Path(word).name if Path(word).is_absolute() else word
+    """An argument without the place it has on this machine: of an absolute path the last part, also after ``kind:``."""
+    kind, colon, path = word.rpartition(":")
+    return f"{kind}{colon}{Path(path).name}" if Path(path).is_absolute() else word
 
 
 def _commit() -> str:

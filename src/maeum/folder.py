@@ -102,7 +102,11 @@ def load(path: str | Path, *, task: str | None = None) -> Analyzer:
         TaskMismatch: it has no head for ``task``.
     """
     folder = embedded(path)
-    manifest = check(folder)
+    return _load_one(folder, check(folder), task)
+
+
+def _load_one(folder: Path, manifest: Mapping[str, Any], task: str | None) -> Analyzer:
+    """One model or head of a folder that was checked."""
     if manifest["model"] == BASE_KIND:
         raise UsageError(
             f"'{folder}'은(는) 아직 학습하지 않은 바탕 모델입니다. 'maeum train DATA --model encoder:{folder} -o DIR'로 학습하세요.",
@@ -128,7 +132,7 @@ def load_heads(path: str | Path) -> dict[str, Analyzer]:
     manifest = check(folder)
     if manifest["model"] == HEADS_KIND:
         return _load_heads(folder, manifest["heads"])
-    analyzer = load(folder)
+    analyzer = _load_one(folder, manifest, None)
     return {analyzer.task.name: analyzer}
 
 

@@ -24,6 +24,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from maeum.engine import cores
 from maeum.errors import FormatError
 from maeum.models.windows import Window
 
@@ -50,7 +51,7 @@ class Engine:
     def __init__(self, path: Path, *, rows: Rows, threads: int | None = None, tokens: int = TOKENS) -> None:
         self.path = path
         self.rows = rows
-        self.threads = threads or core_count()
+        self.threads = threads or cores()
         self.tokens = tokens
         self._session: Any = None
         self._lock = Lock()
@@ -145,11 +146,6 @@ def open_session(path: Path) -> Any:
             f"onnxruntime이 '{path}'을(를) 읽지 못합니다({_first_line(error)}). 다시 내보내세요(maeum export).",
             f"onnxruntime cannot read '{path}' ({_first_line(error)}); export it again (maeum export)",
         ) from error
-
-
-def core_count() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _first_line(error: Exception) -> str:

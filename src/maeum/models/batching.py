@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from maeum.task import Kind
 Floats = NDArray[np.float32]
 
 
-def probabilities(logits: Floats, kind: Kind) -> Proba:
+def probabilities(logits: NDArray[np.floating[Any]], kind: Kind) -> Proba:
     """(n, k): the softmax of multiclass logits, the sigmoid of others."""
     z = logits.astype(np.float64)
     if kind == "multiclass":

@@ -19,6 +19,7 @@ from maeum._files import pretty_json, read_json, write_text
 from maeum.data import Input
 from maeum.errors import FormatError, UsageError
 from maeum.models.base import Proba, check_inputs
+from maeum.models.batching import probabilities
 from maeum.models.blocks import Block, Blocks
 from maeum.models.linear import LinearClassifier
 from maeum.task import Task
@@ -157,13 +158,7 @@ def mixed(z: Floats, other: Proba | None, weight: float, task: Task) -> Proba:
         own -= np.logaddexp.reduce(own, axis=1, keepdims=True)
     if other is not None and weight < 1:
         own = weight * own + (1 - weight) * _log_odds(other, task)
-    if task.kind == "multiclass":
-        e = np.exp(own - own.max(1, keepdims=True))
-        found = e / e.sum(1, keepdims=True)
-    else:
-        found = 1 / (1 + np.exp(-own))
-    proba: Proba = found.astype(np.float32)
-    return proba
+    return probabilities(own, task.kind)
 
 
 def fit_weight(z: Floats, other: Proba, y: NDArray[np.uint8], task: Task) -> float:

@@ -14,7 +14,6 @@ Everything that sees a label is fitted without the held-out fold, but for what `
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
@@ -28,6 +27,7 @@ from scipy.special import expit, softmax
 
 from maeum._files import pretty_json, read_json, write_text
 from maeum.data import Input
+from maeum.engine import cores
 from maeum.errors import NotFitted, UsageError
 from maeum.models.base import Labels, Proba, check_inputs
 from maeum.models.ngrams import NgramConfig, chunks, count_ngrams
@@ -98,7 +98,7 @@ class LinearClassifier:
         self.config = config or LinearConfig()
         few = len(task) <= self.config.few_labels
         self._ngrams = self.config.few_ngrams if few else self.config.ngrams
-        self.threads = threads or _cores()
+        self.threads = threads or cores()
         self._state: State = {}
         self._table: I32 | None = None
         self._weights: F32 = np.zeros((0, 0), dtype=np.float32)
@@ -346,7 +346,3 @@ def _spread(values: F32) -> F32:
     """Standard deviation of columns (k,), 1 where a column is constant."""
     sd = values.std(0)
     return np.where(sd > 1e-6, sd, 1).astype(np.float32)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

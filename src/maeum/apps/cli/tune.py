@@ -205,6 +205,8 @@ class _Helpers:
     """Further processes of the same command, which only run trials."""
 
     def __init__(self, told: list[str], output: str, words: dict[str, Any]) -> None:
+        from maeum.engine import cores
+
         self.count = words["workers"] - 1
         self.command = [sys.executable, "-m", "maeum", "tune", *told, "-o", output, "--helper", "--quiet"]
         for name in ("trials", "space", "model", "metric", "folds", "storage", "timeout", "seed"):
@@ -215,8 +217,7 @@ class _Helpers:
         if words["on_error"] == "skip":
             self.command += ["--rejects", os.devnull]
         self.running: list[subprocess.Popen[bytes]] = []
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self.threads = str(max(1, cores // words["workers"]))
+        self.threads = str(max(1, cores() // words["workers"]))
 
     def __enter__(self) -> _Helpers:
         # this process counts too: without a share of the cores each, they would only be in each other's way

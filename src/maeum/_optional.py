@@ -25,6 +25,14 @@ EXTRA_OF: dict[str, str] = {
     "optuna": "tune",
     "mlflow": "mlflow",
     "captum": "ig",
+    "fastapi": "serve",
+    "uvicorn": "serve",
+    "prometheus_client": "serve",
+    "httpx": "client",
+    "streamlit": "ui",
+    "altair": "ui",
+    "ray": "ray",
+    "cleanlab": "audit",
 }
 """Optional module → the extra of pyproject.toml that installs it."""
 

@@ -153,7 +153,8 @@ def test_two_processes_give_what_one_gives(place, tiny_base):
     assert "Traceback" not in err
     assert {path.name for path in place.iterdir()} == {"rows.jsonl", "one", "two"}
     one, two = (load_file(place / name / "oof.safetensors") for name in ("one", "two"))
-    assert np.ptp(one["proba"], axis=0).min() > 1e-2
+    # a model that gives every row the same would agree with anything: it must differ far more between rows than allowed below
+    assert np.ptp(one["proba"], axis=0).min() > 2e-3
     assert np.abs(one["proba"] - two["proba"]).max() <= 1e-4
     steps = [
         len((place / name / "history.csv").read_text(encoding="utf-8-sig").splitlines()) for name in ("one", "two")

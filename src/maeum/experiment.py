@@ -472,13 +472,23 @@ def has_progress(work: Path) -> bool:
 
 def new_model(settings: TrainSettings, task: Task) -> Classifier:
     """An untrained model for these settings."""
-    spec = settings.model
-    if spec == "mini":
-        spec = f"frozen:{model_folder.embedded('mini')}"
+    spec = resolved(settings.model)
     kind, _, argument = spec.partition(":")
     if kind == "frozen" and argument:
         model_folder.check(Path(argument))  # a trunk that was changed or cut short is refused like any other model
     return make_classifier(spec, task, seed=settings.seed, options=dict(settings.model_options))
+
+
+def resolved(spec: str) -> str:
+    """A model spec with the embedded model's folder in the place of its name.
+
+    ``mini`` is its trunk, kept as it is; ``encoder:mini`` an encoder of its weights, for training further.
+    """
+    if spec == "mini":
+        return f"frozen:{model_folder.embedded('mini')}"
+    if spec == "encoder:mini" and not Path("mini").exists():
+        return f"encoder:{model_folder.embedded_base()}"
+    return spec
 
 
 def prepare_all(prep: TextPrep, inputs: Sequence[Input]) -> list[Input]:

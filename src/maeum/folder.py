@@ -224,6 +224,22 @@ def embedded(path: str | Path) -> Path:
     return inside
 
 
+def embedded_base() -> Path:
+    """The embedded model's trunk as a Hugging Face folder in fp32, made once and kept in the user's cache.
+
+    Errors as of ``embedded`` and ``check``; the extra ``torch`` is needed.
+    """
+    from maeum.bases.exported import convert_trunk
+
+    inside = embedded("mini")
+    manifest = check(inside)
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    place = Path(home) / "maeum" / f"mini-{manifest['files']['trunk/model.onnx'][:16]}"
+    if not (place / "manifest.json").is_file():
+        convert_trunk(inside / "trunk", place, name="mini", overwrite=True)
+    return place
+
+
 def check(folder: Path) -> dict[str, Any]:
     """Verify a folder against its manifest and return the manifest.
 

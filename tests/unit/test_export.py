@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import tiny
+import torch
 
 import maeum
 from maeum import folder as model_folder
 from maeum.analyzer import Analyzer
+from maeum.bases.exported import convert_trunk
 from maeum.data import Dataset, Example, Input, Target
 from maeum.errors import FormatError, TaskMismatch, UsageError
-from maeum.exporting import export
+from maeum.exporting import export, quantizing
 from maeum.exporting.converting import Exporter
 from maeum.exporting.parity import ParityError, encoder_parity
+from maeum.exporting.quantizing import to_int8
 from maeum.exporting.verdict import Measured, judge, measure, race
+from maeum.hf.files import pooling_of
 from maeum.models._sessions import Engine
 from maeum.models.base import make_classifier
 from maeum.models.ensemble import MeanPredictor
@@ -453,16 +459,17 @@ def test_settings_come_back(trunk):
 
 
 @pytest.mark.parametrize("task", [MULTI, SINGLE, Task("two", "multiclass", (Label("부정"), Label("긍정")))])
-@pytest.mark.parametrize("rows", [60, 1200])
-def test_the_linear_model_exports_exactly(tmp_path, task, rows):
+@pytest.mark.parametrize(("rows", "bits"), [(60, 16), (1200, 16), (1200, 8)])
+def test_the_linear_model_exports_exactly(tmp_path, task, rows, bits):
     rng = np.random.default_rng(0)
     words = ["기쁘다", "슬프다", "화난다", "오늘", "배송", "가격", "친구"]
     texts = [" ".join(rng.choice(words, 4)) for _ in range(rows)]
     y = np.zeros((rows, len(task)), np.uint8)
     y[np.arange(rows), [words.index(text.split()[0]) % len(task) for text in texts]] = 1
-    options = {"folds": 2, "stack": {"features": 16, "min_rows": 500}}
+    options = {"folds": 2, "stack": {"features": 16, "min_rows": 500}, "weight_bits": bits}
     model = make_classifier("linear", task, seed=1, options=options).fit([Input(text) for text in texts], y)
     assert ("beta" in model._state) == (rows == 1200 and len(task) == 3)
+    assert model._state["weights"].dtype.itemsize == bits // 8
     found = exported(model, tmp_path)
     assert np.abs(found.predict_proba(INPUTS) - model.predict_proba(INPUTS)).max() <= 1e-5
 
@@ -545,7 +552,40 @@ def test_what_cannot_be_kept_exact_is_refused_by_name(tiny_base, small, tmp_path
     assert not (tmp_path / "again").exists()
 
 
-def test_several_heads_share_one_exported_trunk(tiny_base, tmp_path):
+def goes_back(tmp_path, monkeypatch, model, trunk):
+    """The exported trunk becomes the encoder it was: exactly out of fp32, within rounding out of int8."""
+    from maeum.hf.loading import load_backbone
+
+    want = model.network.backbone.state_dict()
+    facts = convert_trunk(trunk.folder, tmp_path / "fp32", name="mini")
+    found = load_backbone(tmp_path / "fp32").state_dict()
+    assert {name for name in want if not name.startswith("pooler")} == set(found)
+    assert all(torch.equal(found[name], want[name]) for name in found)
+    assert facts["precision"] == "fp32"
+    assert pooling_of(tmp_path / "fp32") == "mean"
+    small = tmp_path / "small"
+    shutil.copytree(trunk.folder, small)
+    monkeypatch.setattr(quantizing, "MIN_WEIGHTS", 64)
+    graph = to_int8(onnx.load(trunk.folder / "model.onnx"))
+    onnx.save(graph, small / "model.onnx")
+    assert any(item.name.endswith(".transposed.int8") for item in graph.graph.initializer)
+    convert_trunk(small, tmp_path / "int8", name="mini")
+    near = load_backbone(tmp_path / "int8").state_dict()
+    assert set(near) == set(found)
+    for name, value in near.items():
+        assert (value - want[name]).abs().max() <= want[name].abs().max() / 127
+    assert any(not torch.equal(near[name], want[name]) for name in near)
+    with pytest.raises(UsageError, match="already exists"):
+        convert_trunk(small, tmp_path / "int8", name="mini")
+    for item in graph.graph.initializer:
+        item.name = item.name.replace("network.", "net.")
+    onnx.save(graph, small / "model.onnx")
+    with pytest.raises(FormatError, match="without the names of its weights"):
+        convert_trunk(small, tmp_path / "none", name="mini")
+    assert not (tmp_path / "none").exists()
+
+
+def test_several_heads_share_one_exported_trunk(tiny_base, tmp_path, monkeypatch):
     from maeum.models.encoder import EncoderConfig
     from maeum.models.head import HeadPredictor, SharedTrunk, save_trunk
     from maeum.models.many_heads import ManyHeads
@@ -578,6 +618,7 @@ def test_several_heads_share_one_exported_trunk(tiny_base, tmp_path):
         assert new[name].about["export"]["precision"] == "fp32"
     inner = [analyzer.predictor.trunk for analyzer in new.values()]
     assert inner[0] is inner[1]
+    goes_back(tmp_path, monkeypatch, model, inner[0].trunk)
     assert inner[0].trunk.kind == "onnx"
     assert inner[0].trunk.blocks == model.blocks
     with pytest.raises(UsageError, match="exported model already"):

@@ -335,6 +335,29 @@ def test_a_finished_trunk_is_not_trained_again(tmp_path: Path, tiny_base: Any, m
     assert list(library.load_heads(tmp_path / "out")) == ["multi", "single"]
 
 
+def test_a_trunk_that_is_kept_gets_new_linear_models_and_thresholds(trained: Path, tmp_path: Path) -> None:
+    plan = read_plan(trained.parent / "plan.toml")
+    settings = HeadsSettings(base=str(trained), frozen=True, linear_options={"min_df": 1, "weight_bits": 8})
+    train_heads(plan, settings, output=tmp_path / "out")
+    old, new = library.load_heads(trained), library.load_heads(tmp_path / "out")
+    text = Input("표는 최고로 좋다")
+    for name in old:
+        before, after = old[name].predictor, new[name].predictor
+        assert isinstance(before, HeadPredictor)
+        assert isinstance(after, HeadPredictor)
+        assert np.array_equal(before.trunk.logits([text]), after.trunk.logits([text]))
+        assert after.linear is None or after.linear.config.weight_bits == 8
+        assert new[name].about["settings"]["frozen"]
+    with pytest.raises(UsageError, match="was trained by another plan"):
+        train_heads(plan, dataclasses.replace(settings, split_seed=7), output=tmp_path / "other")
+    fewer = dataclasses.replace(plan, sources=plan.sources[:1])
+    with pytest.raises(UsageError, match="was trained by another plan"):
+        train_heads(fewer, settings, output=tmp_path / "other")
+    assert not list(tmp_path.glob("other*"))
+    words = ("train", trained.parent / "plan.toml", "--model", f"frozen:{trained}", "-o", "x")
+    assert "do not go with a trunk that is kept: epochs" in failed(1, *words, "--epochs", "2", cwd=tmp_path)
+
+
 def test_the_joined_task_keeps_columns_apart() -> None:
     joined = joined_task([MULTI, SINGLE])
     assert joined.keys == ("multi/기쁨", "multi/슬픔", "multi/분노", "single/부정", "single/긍정")

@@ -40,10 +40,8 @@ def write_folder(
     write_text(folder / "tokenizer_config.json", pretty_json(_tokenizer_config(sizes)))
     write_text(folder / "config.json", pretty_json(_config(sizes, facts["pieces"])))
     (folder / "1_Pooling").mkdir()
-    write_text(folder / "modules.json", pretty_json(_MODULES))
-    write_text(
-        folder / "1_Pooling" / "config.json", pretty_json({**_POOLING, "word_embedding_dimension": sizes["hidden"]})
-    )
+    for name, content in pooling_files(sizes["hidden"], "mean").items():
+        write_text(folder / name, pretty_json(content))
     write_text(
         folder / "sentence_bert_config.json",
         pretty_json({"max_seq_length": sizes["positions"], "do_lower_case": False}),
@@ -54,6 +52,12 @@ def write_folder(
     )
     write_text(folder / "README.md", _card(facts))
     write_text(folder / "LICENSE", _LICENSE)
+
+
+def pooling_files(width: int, head: str) -> dict[str, Any]:
+    """What tells sentence-transformers, and the default head, how to pool: file name → content."""
+    how = {**_POOLING, "pooling_mode_mean_tokens": head == "mean", "pooling_mode_cls_token": head == "cls"}
+    return {"modules.json": _MODULES, "1_Pooling/config.json": {**how, "word_embedding_dimension": width}}
 
 
 def seal_folder(folder: Path, facts: Mapping[str, Any]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,6 +14,7 @@ import numpy as np
 
 from maeum._files import pretty_json, write_text
 from maeum._version import __version__
+from maeum.bases.exported import SMALL_FILES
 from maeum.errors import UsageError
 from maeum.exporting.parity import Parity, encoder_parity, text_parity
 from maeum.exporting.verdict import Precision
@@ -70,6 +73,7 @@ class Exporter:
         settings = encoder_settings(model, self.origin)
         self._write(encoder_graph(model), place)
         _write_tokenizer(model.tokenizer, place)
+        _write_small_files(model, place)
         write_settings(settings, place)
         return OnnxTrunk.open(place)
 
@@ -183,6 +187,17 @@ def _write_tokenizer(tokenizer: Any, place: Path) -> None:
     backend.no_padding()
     backend.no_truncation()
     backend.save(str(place / "tokenizer.json"))
+
+
+def _write_small_files(model: EncoderClassifier, place: Path) -> None:
+    """What transformers needs beside weights and ``tokenizer.json``: the way back (``maeum.bases.exported``) copies it."""
+    (place / SMALL_FILES).mkdir()
+    with tempfile.TemporaryDirectory() as work:
+        model.network.backbone.config.save_pretrained(work)
+        model.tokenizer.save_pretrained(work)
+        for name in ("config.json", "tokenizer_config.json", "special_tokens_map.json"):
+            if (Path(work) / name).is_file():
+                shutil.copyfile(Path(work) / name, place / SMALL_FILES / name)
 
 
 def _check_encoder(model: EncoderClassifier) -> None:

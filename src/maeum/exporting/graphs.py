@@ -7,6 +7,7 @@ recurrent head. The graph is optimised here, once, by onnxruntime itself as far 
 from __future__ import annotations
 
 import copy
+import json
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,8 @@ import onnx  # noqa: TID253  only exporting imports this module, and it needs on
 import torch  # noqa: TID253
 from onnx import ModelProto  # noqa: TID253
 from torch import Tensor, nn  # noqa: TID253
+
+from maeum.bases.exported import TRANSPOSED, TWINS
 
 if TYPE_CHECKING:
     from maeum.models._label_model import LabelModel
@@ -61,7 +64,34 @@ def encoder_graph(model: EncoderClassifier) -> ModelProto:
             dynamo=False,
         )
         traced = onnx.load(path)
-    return optimised(traced)
+    return _named(optimised(traced), _Windowed(network))
+
+
+def _named(model: ModelProto, network: nn.Module) -> ModelProto:
+    """The graph with every weight under the name it has in torch: the way back (``maeum.bases.exported``) needs them.
+
+    The exporter folds a matrix with its transposition into a nameless one, and keeps equal weights only once.
+    """
+    state = {name: tensor.detach().numpy() for name, tensor in network.state_dict().items()}
+    turned = {array.T.tobytes(): name + TRANSPOSED for name, array in state.items() if array.ndim == 2}
+    renamed, kept = {}, {}
+    for item in model.graph.initializer:
+        content = onnx.numpy_helper.to_array(item).tobytes()
+        if item.name.startswith("onnx::") and len(item.dims) == 2:
+            name = turned.pop(content, item.name)
+            renamed[item.name], item.name = name, name
+        kept.setdefault(content, item.name)
+    for node in model.graph.node:
+        for at, name in enumerate(node.input):
+            node.input[at] = renamed.get(name, name)
+    there = {item.name.removesuffix(TRANSPOSED) for item in model.graph.initializer}
+    twins = {
+        name: kept[content]
+        for name, array in state.items()
+        if name not in there and (content := array.tobytes()) in kept
+    }
+    onnx.helper.set_model_props(model, {TWINS: json.dumps(twins)})
+    return model
 
 
 def uses_segments(model: EncoderClassifier) -> bool:
@@ -88,7 +118,8 @@ def optimised(model: ModelProto) -> ModelProto:
 
 def with_metadata(model: ModelProto, metadata: Mapping[str, str]) -> ModelProto:
     """The model with string properties that any program can read."""
-    onnx.helper.set_model_props(model, dict(metadata))
+    kept = {item.key: item.value for item in model.metadata_props}
+    onnx.helper.set_model_props(model, {**kept, **metadata})
     model.producer_name = "maeum"
     return model
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from maeum import folder as model_folder
 from maeum._files import atomic_folder, refuse_existing
 from maeum._lang import say
 from maeum._processes import is_main_process, wait_for_all
@@ -51,7 +52,9 @@ class HeadsSettings:
     """Everything that decides the result, beside the plan."""
 
     base: str
-    """Folder or hub id of the encoder."""
+    """Folder or hub id of the encoder, or with ``frozen`` the folder of heads whose trunk is kept."""
+    frozen: bool = False
+    """Keep a trunk that this very plan trained, exported or not; linear models, mixture and thresholds are made anew."""
     seed: int = 42
     split_seed: int = 42
     clean: str = "default"
@@ -92,18 +95,23 @@ def train_heads(
         UsageError: a head has too few rows, a setting does not exist, or the output is there already.
     """
     refuse_existing(Path(output), overwrite=overwrite)
-    config = EncoderConfig.of(settings.base, {"epochs": 1.0, **settings.options})
-    model = ManyHeads(plan.heads, config, seed=settings.seed, weights=plan.weights)
     LinearConfig.of(settings.linear_options)  # a wrong word is said before hours of training
     refuse_names([task.name for task in plan.heads])
-    parts = _split(plan, settings)
-    _refuse_thin(plan.heads, parts, settings)
     work = Path(f"{output}.partial")
-    identity = {"settings": dataclasses.asdict(settings), "plan": plan.fingerprint, "maeum": __version__}
-    claim(work, identity | {"weights": dict(plan.weights)}, overwrite=overwrite)
     prep = TextPrep.named(settings.clean)
-    progress(say("몸통 학습", "training the trunk"))
-    trunk = SharedTrunk(_trained(model, parts, plan.heads, prep, settings, work, progress))
+    if settings.frozen:
+        trunk = kept_trunk(settings.base, plan, settings.split_seed)
+        parts = _split(plan, settings)
+        _refuse_thin(plan.heads, parts, settings)
+    else:
+        config = EncoderConfig.of(settings.base, {"epochs": 1.0, **settings.options})
+        model = ManyHeads(plan.heads, config, seed=settings.seed, weights=plan.weights)
+        parts = _split(plan, settings)
+        _refuse_thin(plan.heads, parts, settings)
+        identity = {"settings": dataclasses.asdict(settings), "plan": plan.fingerprint, "maeum": __version__}
+        claim(work, identity | {"weights": dict(plan.weights)}, overwrite=overwrite)
+        progress(say("몸통 학습", "training the trunk"))
+        trunk = SharedTrunk(_trained(model, parts, plan.heads, prep, settings, work, progress))
     history = table(trunk.trunk.history, fold=None) if isinstance(trunk.trunk, ManyHeads) else []
     results = {}
     for task in plan.heads:
@@ -115,6 +123,29 @@ def train_heads(
         shutil.rmtree(work, ignore_errors=True)
     wait_for_all()
     return results
+
+
+def kept_trunk(folder: str | Path, plan: Plan, split_seed: int) -> SharedTrunk:
+    """The trunk of a folder of heads that this plan trained: only then its held-out rows are rows it never saw.
+
+    Raises:
+        UsageError: there is no such folder of heads, or another plan or split trained it.
+    """
+    names = model_folder.head_names(folder)
+    first = model_folder.load(folder, task=names[0] if names else None)
+    if not isinstance(first.predictor, HeadPredictor):
+        raise UsageError(
+            f"'{folder}'은(는) 머리가 여럿인 모델 폴더가 아닙니다.", f"'{folder}' is no folder of several heads"
+        )
+    then, now = first.about.get("plan"), plan.fingerprint
+    if then != now or first.about["settings"]["split_seed"] != split_seed:
+        raise UsageError(
+            f"'{folder}'의 몸통은 다른 계획이나 다른 --split-seed로 배웠습니다. 그러면 떼어 둔 행을 이미 보았을 수 있습니다. "
+            "그때의 계획을 주거나 --model encoder:…로 새로 학습하세요.",
+            f"the trunk of '{folder}' was trained by another plan or --split-seed and may have seen the rows held out now; "
+            "give the plan of then, or train anew with --model encoder:…",
+        )
+    return first.predictor.trunk
 
 
 def _split(plan: Plan, settings: HeadsSettings) -> list[_Part]:
@@ -276,7 +307,8 @@ def _head(
     predictor = HeadPredictor(task, trunk, linear=linear, weight=weight)
     proba = mixed(z, other, weight, task)
     oof = OutOfFold(task, held.ids, held.y, proba, np.zeros(len(held.ids), np.int64))
-    words = TrainSettings(model=f"encoder:{settings.base}", seed=settings.seed, split_seed=settings.split_seed)
+    spec = f"{'frozen' if settings.frozen else 'encoder'}:{settings.base}"
+    words = TrainSettings(model=spec, seed=settings.seed, split_seed=settings.split_seed)
     calibration, thresholds = tune(oof, words)
     sources = [part.source for part in parts if part.source.teaches(task)]
     about = {

@@ -55,6 +55,14 @@ class LinearConfig:
     stack: StackConfig = field(default_factory=StackConfig)
     folds: int = 5
     """Folds of ``fit``, for the second stage and the calibration."""
+    weight_bits: int = 16
+    """Width of the stored weights, 16 (fp16) or 8 (int8); the model answers with the rounded ones from the start."""
+
+    def __post_init__(self) -> None:
+        if self.weight_bits not in (8, 16):
+            raise UsageError(
+                f"weight_bits는 8이나 16입니다: {self.weight_bits}", f"weight_bits is 8 or 16, got {self.weight_bits}"
+            )
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> LinearConfig:
@@ -171,10 +179,14 @@ class LinearClassifier:
         return [solve_ridge(x, y, folds, config.solver, pool)]
 
     def _keep_weights(self, views: list[FirstStage]) -> None:
-        """Weights as float16 times a scale per column; prediction uses the same rounded numbers before and after saving."""
+        """Weights rounded, times a scale per column; prediction uses the same rounded numbers before and after saving."""
         weights = np.concatenate([view.weights for view in views], axis=1)
         scale = np.maximum(np.abs(weights).max(0), 1e-12).astype(np.float32)
-        self._state["weights"] = (weights / scale).astype(np.float16)
+        if self.config.weight_bits == 8:
+            scale /= 127
+            self._state["weights"] = np.rint(weights / scale).astype(np.int8)
+        else:
+            self._state["weights"] = (weights / scale).astype(np.float16)
         self._state["scale"] = scale
         self._state["bias"] = np.concatenate([view.bias for view in views]).astype(np.float32)
         self._unpack()

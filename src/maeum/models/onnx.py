@@ -5,6 +5,7 @@
     model.onnx       token windows in, ``logits`` (w, k) out; of heads that pool a vector also ``vector`` (w, h)
     tokenizer.json   as the ``tokenizers`` package reads it
     onnx.json        special tokens, how texts become windows and windows become texts again, how it is run
+    hf/              the small files of transformers, for the way back to an encoder that can be trained further
 
 Texts become windows as in training (``windows``) and windows become texts as in training (``batching``): the same
 functions, so the same numbers. Calibration and thresholds are the model folder's; the graph's metadata repeats them for
@@ -22,6 +23,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from maeum._files import pretty_json, read_json, write_text
+from maeum.bases.exported import SMALL_FILES
 from maeum.data import Input
 from maeum.errors import FormatError
 from maeum.hf.frame import Frame
@@ -133,6 +135,8 @@ class OnnxTrunk:
         """Copy its files into an existing, empty folder."""
         for name in FILES:
             shutil.copyfile(self.folder / name, folder / name)
+        if (small := self.folder / SMALL_FILES).is_dir():
+            shutil.copytree(small, folder / SMALL_FILES)
 
     def windows(self, inputs: Sequence[Input]) -> list[tuple[Window, ...]]:
         """The windows of each input, at least one."""

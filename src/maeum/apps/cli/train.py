@@ -259,13 +259,16 @@ def train(ctx: click.Context, /, data: str, output: str, **words: Any) -> None:
 
 def train_plan(plan: str, output: str, words: dict[str, Any], progress: Say) -> None:
     """Several heads on one encoder: parse, call ``maeum.heads.train_heads``, print a summary of each head."""
+    from maeum.experiment import resolved
     from maeum.heads import HeadsSettings, read_plan, train_heads
 
     kind, _, base = str(words["model"]).partition(":")
-    if kind != "encoder" or not base:
+    if kind not in ("encoder", "frozen") or not base:
         raise UsageError(
-            "머리 여럿은 인코더로 배웁니다: --model encoder:폴더_또는_허브_id",
-            "several heads are learnt by an encoder: --model encoder:FOLDER_OR_HUB_ID",
+            "머리 여럿은 인코더로 배웁니다: --model encoder:폴더_또는_허브_id "
+            "(이 계획으로 이미 배운 몸통을 두고 나머지만 새로: --model frozen:폴더)",
+            "several heads are learnt by an encoder: --model encoder:FOLDER_OR_HUB_ID "
+            "(or keep a trunk that this plan trained, and renew the rest: --model frozen:FOLDER)",
         )
     if unused := [name for name, default in _NOT_OF_PLANS.items() if _is_given(words.get(name), default)]:
         listed = ", ".join("--" + name.replace("_", "-") for name in unused)
@@ -275,13 +278,20 @@ def train_plan(plan: str, output: str, words: dict[str, Any], progress: Say) -> 
             f"sources ({_KEYS})",
         )
     settings = HeadsSettings(
-        base=base,
+        base=resolved(f"encoder:{base}").partition(":")[2] if kind == "encoder" else base,
+        frozen=kind == "frozen",
         seed=words["seed"],
         split_seed=words["split_seed"],
         clean=words["clean"],
         linear_options=words.get("linear") or {},
         options=fine_tuning_settings({**words, "linear": None}),
     )
+    if settings.frozen and settings.options:
+        listed = ", ".join(settings.options)
+        raise UsageError(
+            f"몸통을 그대로 둘 때는 학습 설정을 쓰지 않습니다: {listed}",
+            f"settings of training do not go with a trunk that is kept: {listed}",
+        )
     progress(say(f"읽는 중: {plan}", f"reading {plan}"))
     results = train_heads(
         read_plan(plan, root=words["root"]), settings, output=output, overwrite=words["overwrite"], progress=progress

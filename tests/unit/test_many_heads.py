@@ -14,7 +14,7 @@ from cli_kit import failed, maeum
 import maeum as library
 from maeum.data import Input
 from maeum.errors import FormatError, TaskMismatch, UsageError
-from maeum.heads import HeadsSettings, read_plan, train_heads
+from maeum.heads import HeadsSettings, own_rows, read_plan, train_heads
 from maeum.heads.folder import refuse_names
 from maeum.heads.training import _split, _times
 from maeum.models.blocks import ABSENT, Blocks, joined_task
@@ -375,3 +375,14 @@ def test_a_chosen_head_votes(trained: Path, tmp_path: Path) -> None:
     assert vote.task.name == "single"
     alone = library.load(trained, task="single").predict_proba(["표는 최고로 좋다"])
     assert np.allclose(vote.predict_proba(["표는 최고로 좋다"]), alone, atol=1e-6)
+
+
+def test_own_rows_are_those_training_judged_and_tuned_on(trained: Path) -> None:
+    plan = read_plan(trained.parent / "plan.toml")
+    train, held, judge = (own_rows(plan, which) for which in ("train", "held", "judge"))
+    assert set(judge) == {"multi"}
+    assert set(train) == set(held) == {"multi", "single"}
+    for name, rows in held.items():
+        wanted = (trained / "heads" / name / "oof_ids.txt").read_text(encoding="utf-8").split()
+        assert [item.split("/", 1)[1] for item in wanted] == list(rows.ids)
+        assert not {duplicate_key(text) for text in rows.texts} & {duplicate_key(text) for text in train[name].texts}

@@ -2,6 +2,6 @@
 
 from maeum.heads.folder import HeadResult, save_heads
 from maeum.heads.plan import Plan, Source, read_plan
-from maeum.heads.training import HeadsSettings, train_heads
+from maeum.heads.training import HeadsSettings, own_rows, train_heads
 
-__all__ = ["HeadResult", "HeadsSettings", "Plan", "Source", "read_plan", "save_heads", "train_heads"]
+__all__ = ["HeadResult", "HeadsSettings", "Plan", "Source", "own_rows", "read_plan", "save_heads", "train_heads"]

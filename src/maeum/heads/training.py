@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,7 +137,7 @@ def kept_trunk(folder: str | Path, plan: Plan, split_seed: int) -> SharedTrunk:
         raise UsageError(
             f"'{folder}'은(는) 머리가 여럿인 모델 폴더가 아닙니다.", f"'{folder}' is no folder of several heads"
         )
-    then, now = first.about.get("plan"), plan.fingerprint
+    then, now = (_without_paths(rows) for rows in (first.about.get("plan", []), plan.fingerprint))
     if then != now or first.about["settings"]["split_seed"] != split_seed:
         raise UsageError(
             f"'{folder}'의 몸통은 다른 계획이나 다른 --split-seed로 배웠습니다. 그러면 떼어 둔 행을 이미 보았을 수 있습니다. "
@@ -146,6 +146,23 @@ def kept_trunk(folder: str | Path, plan: Plan, split_seed: int) -> SharedTrunk:
             "give the plan of then, or train anew with --model encoder:…",
         )
     return first.predictor.trunk
+
+
+def own_rows(plan: Plan, which: Literal["train", "held", "judge"], *, split_seed: int = 42) -> dict[str, Dataset]:
+    """Of each head the rows that people labelled for its very task, as training splits them; heads without are left out."""
+    parts = _split(plan, HeadsSettings(base="", split_seed=split_seed))
+    found: dict[str, Dataset] = {}
+    for task in plan.heads:
+        of_task = [getattr(part, which) for part in parts if part.source.is_native(task)]
+        examples = [example for rows in of_task if rows is not None for example in rows]
+        if examples:
+            found[task.name] = Dataset(task, examples, source=which)
+    return found
+
+
+def _without_paths(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What decides the rows, wherever their files lie now."""
+    return [{name: value for name, value in row.items() if name != "source"} for row in rows]
 
 
 def _split(plan: Plan, settings: HeadsSettings) -> list[_Part]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from maeum._lang import say
+from maeum.errors import UsageError
 
 INT8_FLAGS = ("amx_int8", "avx512_vnni", "avx_vnni", "asimddp", "i8mm")
 """Flags of /proc/cpuinfo that mean dot products of bytes in one instruction, best first; the last two are ARM's."""
@@ -18,7 +19,15 @@ WIDE_FLAGS = ("avx512bw", "avx2", "asimd")
 
 
 def cores() -> int:
-    """Cores this process may use."""
+    """Cores this process may use: ``MAEUM_THREADS`` where one of several processes is told its share."""
+    told = os.environ.get("MAEUM_THREADS", "")
+    if told:
+        if not told.isdecimal() or not int(told):
+            raise UsageError(
+                f"MAEUM_THREADS는 1 이상의 정수여야 합니다: {told!r}",
+                f"MAEUM_THREADS must be a whole number of 1 or more, got {told!r}",
+            )
+        return int(told)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

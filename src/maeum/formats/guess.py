@@ -17,14 +17,17 @@ from maeum.formats.tables import csv_rows, sheet_cells, tsv_rows
 _ROWS_LOOKED_AT = 20
 
 
-def guess_format(path: Path, options: ReadOptions | None = None) -> str:
+def guess_format(path: Path, options: ReadOptions | None = None, *, content: bytes | None = None) -> str:
     """The format of a file, from its suffix and its first rows.
+
+    Args:
+        content: what the file holds, where it is not on disk.
 
     Raises:
         UsageError: it could be several, or none that is known; the candidates are named.
         DataError: no such file, or it cannot be read.
     """
-    source = Source(path, options or ReadOptions())
+    source = Source(path, options or ReadOptions(), content=content)
     source.open().close()
     guess = _GUESSERS.get(source.suffix)
     found, candidates = guess(source) if guess else (None, _EVERY)
@@ -69,7 +72,7 @@ def json_format(row: Any) -> str | None:
 def _first(rows: Callable[[Source], Any], source: Source) -> list[Row]:
     # A fresh Source: a guess must not fix what the reading finds out for itself.
     found: list[Row] = []
-    stream = rows(Source(source.path, source.options))
+    stream = rows(Source(source.path, source.options, content=source.content))
     try:
         for row in stream:
             if row.error is None:
@@ -170,7 +173,7 @@ def _all_numbers(rows: list[Row]) -> bool:
 
 def _numbered_labels(names: set[str], source: Source) -> str:
     """KOTE or GoEmotions: by the ``labels.json`` beside the file, else by KOTE's id column."""
-    beside = source.path.parent / "labels.json" if source.path else None
+    beside = source.path.parent / "labels.json" if source.path and source.content is None else None
     try:
         labels = json.loads(beside.read_text(encoding="utf-8-sig")) if beside and beside.is_file() else None
     except ValueError:

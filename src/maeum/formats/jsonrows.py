@@ -25,8 +25,8 @@ def json_rows(source: Source) -> Iterator[Row]:
     """Rows of a JSON or JSON-lines file; a row that cannot be parsed carries its error."""
     lines = Lines(source, limit=source.options.max_line_bytes)
     with contextlib.closing(lines):
-        if not _is_document(lines):
-            yield from _line_rows(lines)
+        if not is_document(lines):
+            yield from line_rows(lines)
             return
         # A document was read up to its first lines only: what was pushed back is part of the rest.
         lines.limit = None
@@ -113,7 +113,7 @@ def refuse_unwritable(value: Any, where: str = "") -> None:
 # -- inside -------------------------------------------------------------------------------------------------
 
 
-def _is_document(lines: Lines) -> bool:
+def is_document(lines: Lines) -> bool:
     """Whether the file is one JSON document and not an object a line; gives back the lines it looked at."""
     opening = lines.first_character
     if opening not in _OPENINGS:
@@ -140,7 +140,8 @@ def _is_document(lines: Lines) -> bool:
     return bool(second) and not second.startswith(_OPENINGS) and not _parses(_trim(first))
 
 
-def _line_rows(lines: Lines) -> Iterator[Row]:
+def line_rows(lines: Lines) -> Iterator[Row]:
+    """Rows of a file with an object a line."""
     number = 0
     while True:
         line = ""

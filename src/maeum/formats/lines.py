@@ -21,8 +21,8 @@ from maeum.formats.options import ReadOptions
 
 _BLOCK = 1 << 18
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
-# Encodings whose newline is the byte 0x0A and nothing else, so that lines can be cut before decoding.
-_BYTEWISE = {"utf-8", "cp949", "euc_kr", "ascii", "iso8859-1", "cp1252"}
+BYTEWISE = {"utf-8", "cp949", "euc_kr", "ascii", "iso8859-1", "cp1252"}
+"""Encodings whose newline is the byte 0x0A and nothing else, so that lines can be cut before decoding."""
 
 
 class Row(NamedTuple):
@@ -48,6 +48,8 @@ class Source:
     options: ReadOptions = field(default_factory=ReadOptions)
     encoding: str | None = None
     """Filled in as soon as it is known."""
+    content: bytes | None = field(default=None, repr=False, compare=False)
+    """What the file holds, where it never was on disk, such as an upload; ``path`` then only names it."""
     _stdin: Any = field(default=None, repr=False, compare=False)
 
     @property
@@ -66,6 +68,8 @@ class Source:
         Raises:
             DataError: no such file, a folder, or not readable.
         """
+        if self.content is not None:
+            return io.BufferedReader(io.BytesIO(self.content))
         if self.path is None:
             if self._stdin is None:
                 raw: Any = sys.stdin.buffer
@@ -88,6 +92,10 @@ class Source:
             raise DataError(
                 f"파일을 열 수 없습니다: {error.strerror}", f"cannot be opened: {error.strerror}", path=self.path
             ) from error
+
+    def byte_of(self, offset: int) -> int:
+        """Where a byte of ``open()`` lies in the file, for messages; a source that shows a part of a file knows better."""
+        return offset
 
 
 class Lines:
@@ -172,7 +180,7 @@ class Lines:
             if head.startswith(codecs.BOM_UTF8):
                 self._offset = len(self._stream.read(3))
             return "utf-8"
-        if name not in _BYTEWISE:
+        if name not in BYTEWISE:
             self._text = io.TextIOWrapper(self._stream, encoding=name, newline="\n")
         return name
 
@@ -229,7 +237,7 @@ class Lines:
     def _undecodable(self, error: UnicodeDecodeError, start: int) -> DataError:
         byte = error.object[error.start]
         tried = self.encoding or "utf-8, cp949"
-        place = start + error.start
+        place = self.source.byte_of(start + error.start)
         return DataError(
             f"{place}번째 바이트 0x{byte:02x}을(를) {tried}(으)로 읽을 수 없습니다. "
             f"다른 인코딩이면 --encoding으로 알려 주고, 아니면 그 줄을 고치세요.",

@@ -91,10 +91,18 @@ class ReadReport:
     """Rows that the format itself says to leave out (misspelt emotions of ``aihub-continuous``)."""
     first_error: str | None = None
     """The sentence of the first rejected row."""
+    keep: int = 0
+    """How many rejected rows are remembered in ``refused``."""
+    refused: list[DataError] = dataclasses.field(default_factory=list)
+    """What was wrong with the first of them, each with its line."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
-        return dataclasses.asdict(self)
+        return {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name not in ("keep", "refused")
+        }
 
 
 class Rejects:
@@ -110,6 +118,8 @@ class Rejects:
         self.report.rejected += 1
         if self.report.first_error is None:
             self.report.first_error = str(error)
+        if len(self.report.refused) < self.report.keep:
+            self.report.refused.append(error)
         if self.path is None:
             return
         if self._file is None:

@@ -40,6 +40,7 @@ def read(
     format: str | None = None,
     options: ReadOptions | None = None,
     report: ReadReport | None = None,
+    content: bytes | None = None,
     **settings: Any,
 ) -> Dataset:
     """Read a file, ``-`` (standard input) or ``sample:NAME`` into a dataset.
@@ -50,13 +51,14 @@ def read(
         format: a name of ``FORMATS``; guessed if the file leaves no doubt.
         options: how to read.
         report: filled with counts of rows read and rejected.
+        content: what the file holds, where it is not on disk (an upload); ``source`` then is its name.
         settings: single fields of ``ReadOptions``, as in ``read(path, text_column="리뷰")``.
 
     Raises:
         DataError: a bad row (unless ``on_error="skip"``) or file, with file and line.
         UsageError: the format cannot be told, or an unknown name or option.
     """
-    opened = open_source(source, task=task, format=format, options=options, **settings)
+    opened = open_source(source, task=task, format=format, options=options, content=content, **settings)
     examples = list(_examples(opened, True, report or ReadReport()))
     name = opened.source.name
     shown = str(source) if str(source).startswith(PREFIX) else name
@@ -79,6 +81,7 @@ def iter_examples(
     with_labels: bool = True,
     options: ReadOptions | None = None,
     report: ReadReport | None = None,
+    content: bytes | None = None,
     **settings: Any,
 ) -> Iterator[Example]:
     """Read examples one by one, in file order and in constant memory (xlsx and JSON arrays are read whole).
@@ -86,13 +89,13 @@ def iter_examples(
     Ids and order depend on the file alone, so a broken-off run can go on where it stopped.
 
     Args:
-        source, task, format, options, report, settings: as for ``read``; without a task, labels stay plain words.
+        source, task, format, options, report, content, settings: as for ``read``; without a task, labels stay plain words.
         with_labels: off to leave labels alone, which a file that is only predicted on may have for another task.
 
     Raises:
         DataError, UsageError: as for ``read``.
     """
-    opened = open_source(source, task=task, format=format, options=options, **settings)
+    opened = open_source(source, task=task, format=format, options=options, content=content, **settings)
     return _examples(opened, with_labels, report or ReadReport())
 
 
@@ -102,22 +105,40 @@ def open_source(
     task: Task | str | None = None,
     format: str | None = None,
     options: ReadOptions | None = None,
+    content: bytes | None = None,
     **settings: Any,
 ) -> Opened:
     """Settle path, format and task of a source without reading its rows."""
     chosen = (options or ReadOptions()).updated(settings)
     name, default_task = str(source), None
-    if name.startswith(PREFIX):
+    if name.startswith(PREFIX) and content is None:
         sample = find_sample(name)
         name, format, default_task = str(sample_path(name)), format or sample.format, sample.task
-    path = None if name == STDIN else Path(name)
-    origin = Source(path, chosen)
+    path = None if name == STDIN and content is None else Path(name)
+    origin = Source(path, chosen, content=content)
     if path is not None:
         origin.open().close()
     if format is None:
-        format = "jsonl" if path is None else guess_format(path, chosen)
+        format = "jsonl" if path is None else guess_format(path, chosen, content=content)
     found = find_format(format)
     return Opened(origin, found, _task(task, found, path, default_task))
+
+
+def examples_of(opened: Opened, report: ReadReport, rejects: Rejects, seen: SeenIds) -> Iterator[Example]:
+    """Examples of a source opened by other means, such as a part of a file, labels left alone; none is no error.
+
+    Args:
+        opened: what to read, and as what.
+        report: filled while rows are read.
+        rejects: counts bad rows; the caller closes it.
+        seen: ids used before.
+
+    Raises:
+        DataError, UsageError: as for ``read``.
+    """
+    context = Context(opened.source, opened.task, False, opened.format.tabular)
+    report.source, report.format = opened.source.name, opened.format.name
+    yield from _parsed(opened, context, report, rejects, seen)
 
 
 def find_format(name: str) -> Format:
@@ -152,15 +173,16 @@ def _examples(opened: Opened, with_labels: bool, report: ReadReport) -> Iterator
     rejects = Rejects(source.options.rejects, report)
     context = Context(source, opened.task, with_labels, format.tabular)
     with contextlib.closing(rejects):
-        examples = _parsed(opened, context, report, rejects)
+        examples = _parsed(opened, context, report, rejects, SeenIds())
         yield from format.merge(examples, opened.task) if format.merge else examples
         if not report.rows:
             raise _nothing(report).at(source.name)
 
 
-def _parsed(opened: Opened, context: Context, report: ReadReport, rejects: Rejects) -> Iterator[Example]:
+def _parsed(
+    opened: Opened, context: Context, report: ReadReport, rejects: Rejects, seen: SeenIds
+) -> Iterator[Example]:
     source, format = opened.source, opened.format
-    seen = SeenIds()
     for row in _located(format, source):
         report.encoding = source.encoding
         try:

@@ -186,7 +186,12 @@ class _Feed:
         return self
 
     def __next__(self) -> str:
-        line = next(self.lines)
+        try:
+            line = next(self.lines)
+        except DataError as error:
+            if self.taken:  # a bad line behind an open quote: that row is given up, and this line is its own
+                self.lines.push_back([(self.lines.number, error)])
+            raise
         self.taken.append((self.lines.number, line))
         self._size += len(line)
         if self._size > self.limit:
@@ -257,7 +262,7 @@ def _cell_text(cell: Any) -> str:
 def _parquet_batches(source: Source) -> Iterator[Any]:
     import arro3.io
 
-    if source.path is None:
+    if source.path is None or source.content is not None:
         file: Any = io.BytesIO(read_bytes(source))
         whole = file.getvalue()[-4:] == b"PAR1"
     else:

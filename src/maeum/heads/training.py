@@ -195,7 +195,7 @@ def _refuse_thin(heads: Sequence[Task], parts: Sequence[_Part], settings: HeadsS
     """Say before hours of training what would fail after them."""
     for task in heads:
         train, held = (
-            [rows.texts[row] for _, rows, here, _ in _taught(task, parts, which) for row in here]
+            [rows.examples[row].text for _, rows, here, _ in _taught(task, parts, which) for row in here]
             for which in ("train", "held")
         )
         if not train or not held:

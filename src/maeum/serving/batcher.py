@@ -1,0 +1,283 @@
+"""Micro-batching: what many requests ask is put together, a budget at a time, on one thread for each model.
+
+While the model works on a batch, the next one collects by itself, so nothing is waited for when little is asked, and
+batches grow with the load. Long requests take turns with short ones. Nothing here knows what a model is: items go in,
+and for each of them a result comes out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from maeum.serving.refusals import overloaded
+
+Answer = Callable[[Hashable, Sequence[Any]], Sequence[Any]]
+"""(key, items that go together) → a result for each, in order. Called on the thread of the batcher only."""
+_SMOOTH = 0.2
+"""Weight of the last batch in the rate that waiting times are guessed from."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much goes into a batch, and how much may wait."""
+
+    texts: int = 256
+    chars: int = 16_384
+    """Characters: a token is never less than one, so this bounds tokens too. One longer text goes alone."""
+    queue: int = 2048
+    """Items that may wait."""
+    wait: float = 0.0
+    """Seconds to wait for more before a batch that is not full is begun."""
+
+
+@dataclass(eq=False)
+class Job:
+    """What one request asks: results of items, one for each."""
+
+    key: Hashable
+    """Items are put together with those of equal keys only."""
+    items: Sequence[Any]
+    sizes: Sequence[int]
+    """Characters of each item."""
+    alone: bool
+    """One item a batch: for work that takes long, so that others get their turn in between."""
+    deadline: float
+    """On the clock of ``time.monotonic``; what starts later is not started."""
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[list[Any]]
+    taken: int = 0
+    """Items that were given to the model."""
+    results: list[Any] = field(default_factory=list)
+    dropped: bool = False
+    """Nobody waits for it any longer."""
+
+
+@dataclass(frozen=True)
+class _Slice:
+    job: Job
+    begin: int
+    end: int
+
+
+class Batcher:
+    """One model's queue and thread.
+
+    Args:
+        answer: see ``Answer``.
+        budget: of a batch and of the queue.
+        watch: told of every batch: how many items, how many seconds.
+        name: of the thread.
+    """
+
+    def __init__(
+        self,
+        answer: Answer,
+        budget: Budget,
+        *,
+        watch: Callable[[int, float], None] = lambda texts, seconds: None,
+        name: str = "maeum-batches",
+    ) -> None:
+        self.answer = answer
+        self.budget = budget
+        self.watch = watch
+        self._jobs: deque[Job] = deque()
+        self._changed = threading.Condition()
+        self._waiting = 0
+        self._rate = 0.0
+        self._stopped = False
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._thread.start()
+
+    def stop(self, seconds: float = 5.0) -> None:
+        """End after the batch that is being worked on; what still waits is cancelled."""
+        with self._changed:
+            self._stopped = True
+            left = list(self._jobs)
+            self._jobs.clear()
+            self._waiting = 0
+            self._changed.notify_all()
+        for job in left:
+            _settle(job.loop, [(job, asyncio.CancelledError())])
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+
+    @property
+    def waiting(self) -> int:
+        """Items in the queue."""
+        return self._waiting
+
+    def delay(self) -> float:
+        """Seconds that something asked now would wait, as far as is known."""
+        return self._waiting / self._rate if self._rate else 0.0
+
+    async def ask(
+        self,
+        key: Hashable,
+        items: Sequence[Any],
+        sizes: Sequence[int],
+        *,
+        seconds: float = math.inf,
+        alone: bool = False,
+        patient: bool = False,
+    ) -> list[Any]:
+        """Results of items, in order. If the caller is cancelled, what has not begun is dropped.
+
+        Args:
+            key: with whom the items may go together.
+            items: what the model is asked.
+            sizes: characters of each.
+            seconds: how long the caller will wait.
+            alone: one item a batch.
+            patient: wait however long the queue is: for callers that bound themselves.
+
+        Raises:
+            Refusal: 429: the queue is full, or so long that the caller would wait in vain.
+            TimeoutError: the time was over before it was its turn.
+        """
+        if not items:
+            return []
+        loop = asyncio.get_running_loop()
+        job = Job(key, items, sizes, alone, time.monotonic() + seconds, loop, loop.create_future())
+        with self._changed:
+            if self._stopped:
+                raise asyncio.CancelledError
+            # an empty queue takes whatever a request may hold
+            if not patient and self._waiting and self._waiting + len(items) > self.budget.queue:
+                raise overloaded(self.delay())
+            if not patient and self.delay() > seconds:
+                raise overloaded(self.delay() - seconds)
+            self._jobs.append(job)
+            self._waiting += len(items)
+            self._changed.notify()
+        try:
+            return await job.future
+        finally:
+            job.dropped = True  # a flag is enough: the worker leaves out what is dropped
+
+    # -- the worker -----------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while True:
+            batch, late = self._take()
+            if batch is None:
+                return
+            for job in late:
+                _settle(job.loop, [(job, TimeoutError())])
+            if batch:
+                began = time.perf_counter()
+                self._run(batch)
+                self._measure(batch, time.perf_counter() - began)
+
+    def _measure(self, batch: Sequence[_Slice], seconds: float) -> None:
+        count = sum(part.end - part.begin for part in batch)
+        if not batch[0].job.alone:  # work of another kind says nothing of how fast the queue moves
+            rate = count / max(seconds, 1e-6)
+            self._rate = rate if not self._rate else (1 - _SMOOTH) * self._rate + _SMOOTH * rate
+        self.watch(count, seconds)
+
+    def _take(self) -> tuple[list[_Slice] | None, list[Job]]:
+        """The next batch, and jobs whose time is over; None: there will be none."""
+        with self._changed:
+            while not self._jobs and not self._stopped:
+                self._changed.wait()
+            if self._stopped:
+                return None, []
+            if self.budget.wait:
+                self._changed.wait_for(self._enough, timeout=self.budget.wait)
+            return self._fill()
+
+    def _enough(self) -> bool:
+        return self._stopped or self._waiting >= self.budget.texts
+
+    def _fill(self) -> tuple[list[_Slice], list[Job]]:
+        batch: list[_Slice] = []
+        late: list[Job] = []
+        kept: deque[Job] = deque()
+        again: list[Job] = []
+        texts, chars, key = self.budget.texts, self.budget.chars, None
+        now = time.monotonic()
+        while self._jobs:
+            job = self._jobs.popleft()
+            if job.dropped or now > job.deadline:
+                self._waiting -= len(job.items) - job.taken
+                if not job.dropped:
+                    late.append(job)
+                continue
+            if batch and (job.key != key or job.alone or texts <= 0 or chars <= 0):
+                kept.append(job)
+                continue
+            key = job.key
+            begin = job.taken
+            while job.taken < len(job.items) and texts > 0:
+                first = not batch and job.taken == begin
+                if not first and chars < job.sizes[job.taken]:
+                    break
+                chars -= job.sizes[job.taken]
+                texts = 0 if job.alone else texts - 1
+                job.taken += 1
+            if job.taken > begin:
+                batch.append(_Slice(job, begin, job.taken))
+            else:
+                chars = 0  # the next text does not fit: those behind it wait for it, so that it is not passed for ever
+            if job.taken < len(job.items):
+                (again if job.taken > begin else kept).append(job)
+        self._jobs = kept
+        self._jobs.extend(again)  # who had a turn goes to the end
+        self._waiting -= sum(part.end - part.begin for part in batch)
+        return batch, late
+
+    def _run(self, batch: Sequence[_Slice]) -> None:
+        items = [item for part in batch for item in part.job.items[part.begin : part.end]]
+        try:
+            results = self.answer(batch[0].job.key, items)
+            if len(results) != len(items):
+                raise RuntimeError("a batch did not get as many results as it has items")
+        except Exception as error:
+            if len(batch) > 1:
+                for part in batch:  # one of them is to blame; the others get their answers
+                    self._run([part])
+                return
+            _settle(batch[0].job.loop, [(batch[0].job, error)])
+            batch[0].job.dropped = True
+            return
+        done: dict[asyncio.AbstractEventLoop, list[tuple[Job, BaseException | None]]] = {}
+        place = 0
+        for part in batch:
+            count = part.end - part.begin
+            part.job.results += results[place : place + count]
+            place += count
+            if len(part.job.results) == len(part.job.items):
+                done.setdefault(part.job.loop, []).append((part.job, None))
+        for loop, jobs in done.items():
+            _settle(loop, jobs)
+
+
+def _settle(loop: asyncio.AbstractEventLoop, jobs: Sequence[tuple[Job, BaseException | None]]) -> None:
+    """Hand results or errors to those who wait, in one step of their loop."""
+
+    def hand() -> None:
+        for job, error in jobs:
+            if job.future.done():
+                continue
+            if error is None:
+                job.future.set_result(job.results)
+            elif isinstance(error, asyncio.CancelledError):
+                job.future.cancel()
+            else:
+                job.future.set_exception(error)
+
+    if not loop.is_closed():
+        try:
+            loop.call_soon_threadsafe(hand)
+        except RuntimeError:  # it was closed in between: nobody waits
+            return

@@ -1,0 +1,98 @@
+"""HTTP/1.1 connections that do not wait for ever, and say an answer in one go."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol  # noqa: TID253 -- the extra serve; only imported to serve
+
+from maeum.serving.settings import ServeSettings
+
+
+class _Gathering:
+    """A transport that writes once a turn of the loop: head and body of an answer in one packet and one system call."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._parts: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Write at the end of this turn."""
+        if data:
+            if not self._parts:
+                self._loop.call_soon(self._flush)
+            self._parts.append(data)
+
+    def close(self) -> None:
+        """Write what is left, then close."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        parts, self._parts = self._parts, []
+        if parts and not self._transport.is_closing():
+            self._transport.write(b"".join(parts))
+
+
+def guarded(settings: ServeSettings) -> type[H11Protocol]:
+    """Connections with two more clocks: for headers that do not come, and for a client that does not read."""
+
+    class Guarded(H11Protocol):
+        """A connection."""
+
+        _headers_due: asyncio.TimerHandle | None = None
+        _reading_due: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(_Gathering(transport, self.loop))  # type: ignore[arg-type]  # it acts as one
+            self._watch_headers()
+
+        def data_received(self, data: bytes) -> None:
+            try:
+                super().data_received(data)
+            except Exception:  # h11 refuses to answer 400 to a body that breaks while its answer is being sent
+                self.transport.abort()
+            self._watch_headers()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._headers_due = _stopped(self._headers_due)
+            self._reading_due = _stopped(self._reading_due)
+            super().connection_lost(exc)
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._reading_due = self.loop.call_later(settings.timeout, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            self._reading_due = _stopped(self._reading_due)
+            super().resume_writing()
+
+        def _watch_headers(self) -> None:
+            """A clock runs while a request has begun to come and its headers are not whole."""
+            if self._busy() or self.transport.is_closing():
+                self._headers_due = _stopped(self._headers_due)
+            elif self._headers_due is None:
+                self._headers_due = self.loop.call_later(settings.body_timeout, self._no_headers)
+
+        def _no_headers(self) -> None:
+            self._headers_due = None
+            resting = self.timeout_keep_alive_task is not None  # nothing has come since the last answer
+            if not resting and not self._busy() and not self.transport.is_closing():
+                self.transport.close()
+
+        def _busy(self) -> bool:
+            return self.cycle is not None and not self.cycle.response_complete
+
+    return Guarded
+
+
+def _stopped(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
+    """Stop a clock; what it is replaced by."""
+    if timer is not None:
+        timer.cancel()
+    return None

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import locale
 import os
+from contextvars import ContextVar
 from typing import Literal, get_args
 
 Language = Literal["ko", "en"]
 
 _chosen: Language | None = None
+_here: ContextVar[Language | None] = ContextVar("maeum_language", default=None)
 
 
 def set_language(language: Language | None) -> None:
@@ -23,8 +25,18 @@ def set_language(language: Language | None) -> None:
     _chosen = language
 
 
+def speak(language: Language | None) -> None:
+    """Choose the language for this thread (or task) alone: one process answers people of either language at once."""
+    if language is not None and language not in get_args(Language):
+        raise ValueError(f"language must be 'ko' or 'en', got {language!r}")
+    _here.set(language)
+
+
 def language() -> Language:
-    """The language in force: ``set_language``, else ``MAEUM_LANG``, else the locale, else Korean."""
+    """The language in force: ``speak``, else ``set_language``, else ``MAEUM_LANG``, else the locale, else Korean."""
+    here = _here.get()
+    if here is not None:
+        return here
     if _chosen is not None:
         return _chosen
     for value in (os.environ.get("MAEUM_LANG"), *_locale_names()):

@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from maeum import folder
 from maeum._lang import say
 from maeum.analyzer import Analyzer
-from maeum.data import Dataset
+from maeum.crossval import OutOfFold
+from maeum.data import Dataset, Example
 from maeum.errors import UsageError
 from maeum.formats import Predictions, align, read_predictions, scores_fit
 from maeum.models.base import Proba
@@ -63,6 +65,24 @@ def score_model(analyzer: Analyzer, data: Dataset, *, name: str = "") -> Scored:
         seen=str(train.get("fingerprint", "")),
         extra={"train": train} if train else {},
     )
+
+
+def score_out_of_fold(model: str | Path, *, task: str | None = None) -> Scored:
+    """The training rows of a model folder with the probabilities of its folds that did not see them; without texts.
+
+    Args:
+        model: the folder.
+        task: name of the head, where it holds several.
+
+    Raises:
+        FormatError: the folder keeps no such probabilities.
+    """
+    path = folder.embedded(model)
+    analyzer = folder.load(path, task=task)
+    oof = OutOfFold.load(path / folder.head_folder(path, task), analyzer.task)
+    rows = (Example(key, "", labels=analyzer.task.decode(y)) for key, y in zip(oof.ids, oof.y, strict=True))
+    data = Dataset(analyzer.task, rows, source="out-of-fold")
+    return Scored(data, analyzer.task, analyzer.calibration.apply(oof.proba), analyzer.thresholds, str(model))
 
 
 def score_predictions(path: str | Path, data: Dataset, *, thresholds: Thresholds | None = None) -> Scored:

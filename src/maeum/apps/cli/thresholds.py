@@ -10,7 +10,7 @@ import click
 
 from maeum._lang import say
 from maeum.apps.cli import emit
-from maeum.apps.cli._models import parse_values, score
+from maeum.apps.cli._models import parse_values, score, thresholds_file
 from maeum.apps.cli._options import (
     data_options,
     device_option,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         "maeum thresholds runs/first dev.jsonl --objective micro-f1",
         "maeum thresholds dev_predict.json dev.jsonl --objective accuracy --table table.csv -o thresholds.json",
         "maeum thresholds runs/first --set joy=0.331,anticipation=0.184",
+        "maeum thresholds runs/first --from thresholds.json",
     ),
 )
 @click.argument("model", metavar="MODEL")
@@ -47,6 +48,12 @@ if TYPE_CHECKING:
     help=say(
         "micro-f1, macro-f1, accuracy(TP+TN), precision>=0.9", "micro-f1, macro-f1, accuracy (TP+TN), precision>=0.9."
     ),
+)
+@click.option(
+    "--from",
+    "source",
+    metavar="FILE",
+    help=say("기준값 JSON(-o나 maeum ui가 쓴 것)을 그대로 씁니다.", "Take a JSON of thresholds (of -o or maeum ui)."),
 )
 @click.option("--set", "values", metavar="joy=0.331,…", help=say("기준값을 직접 정합니다.", "Set thresholds by hand."))
 @click.option(
@@ -84,7 +91,13 @@ def thresholds(model: str, data: str | None, **words: Any) -> None:
     from maeum.folder import head_folder, replace_files
 
     in_folder = Path(model).is_dir()
-    if words["values"]:
+    if words["source"] and (words["values"] or words["objective"]):
+        raise UsageError(
+            "--from은 --set, --objective와 함께 쓰지 않습니다.", "--from goes neither with --set nor with --objective"
+        )
+    if words["source"]:
+        rule, scored = _from_file(words["source"], *_current(model, words["task"])), None
+    elif words["values"]:
         before, task = _current(model, words["task"])
         rule = before.replaced(parse_values(words["values"]), task)
         scored = None
@@ -97,7 +110,7 @@ def thresholds(model: str, data: str | None, **words: Any) -> None:
         from maeum.evaluation import retune
 
         rule = retune(scored, objective=words["objective"], shrinkage=words["shrinkage"], empty=words["empty"])
-    changed = bool(words["values"] or words["objective"])
+    changed = bool(words["source"] or words["values"] or words["objective"])
     if changed and words["output"] is None:
         if not in_folder:
             raise UsageError(
@@ -118,11 +131,8 @@ def thresholds(model: str, data: str | None, **words: Any) -> None:
 
 
 def _scored(model: str, data: str | None, words: dict[str, Any]) -> Scored:
-    from maeum.crossval import OutOfFold
-    from maeum.data import Dataset, Example
     from maeum.errors import UsageError
-    from maeum.evaluation import Scored
-    from maeum.folder import embedded, head_folder
+    from maeum.evaluation import score_out_of_fold
 
     if data is not None:
         found = score(model, data, words)[0]
@@ -136,14 +146,25 @@ def _scored(model: str, data: str | None, words: dict[str, Any]) -> Scored:
         raise UsageError(
             "예측 파일에는 정답이 든 DATA가 필요합니다.", "a predictions file needs DATA with the gold labels"
         )
-    analyzer = load_model(model, task=words["task"])
-    oof = OutOfFold.load(embedded(model) / head_folder(model, words["task"]), analyzer.task)
-    rows = Dataset(
-        analyzer.task,
-        (Example(i, "", labels=analyzer.task.decode(y)) for i, y in zip(oof.ids, oof.y, strict=True)),
-        source="out-of-fold",
-    )
-    return Scored(rows, analyzer.task, analyzer.calibration.apply(oof.proba), analyzer.thresholds, model)
+    return score_out_of_fold(model, task=words["task"])
+
+
+def _from_file(path: str, before: Thresholds, task: Any) -> Thresholds:
+    """The thresholds of a file, if they are for the labels of the model.
+
+    Raises:
+        TaskMismatch: they are for others.
+    """
+    from maeum.errors import TaskMismatch
+
+    rule = thresholds_file(path)
+    assert rule is not None
+    if rule.keys != before.keys or rule.is_argmax != before.is_argmax:
+        raise TaskMismatch(
+            f"{path}: 과제 '{task.name}'의 라벨에 대한 기준값이 아닙니다.",
+            f"{path}: these thresholds are not for the labels of task '{task.name}'",
+        )
+    return rule
 
 
 def _current(model: str, head: str | None) -> tuple[Thresholds, Any]:

@@ -4,13 +4,17 @@
 
 Rows are split as its training plan splits them. Judged on the plan's judge rows, which set nothing: the model as shipped;
 its encoder and its linear model alone, with thresholds of their own set on the held-out rows; and beside them what
-``maeum train --model linear`` makes of the same training rows. Macro-F1 over all labels, accuracy for polarity, with 95%
+``maeum train --model linear`` makes of the same training rows. First of all, how long ``maeum analyze`` takes from a
+cold start, and in how much memory. Macro-F1 over all labels, accuracy for polarity, with 95%
 bootstrap intervals over rows.
 """
 
 from __future__ import annotations
 
 import argparse
+import statistics
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -60,11 +64,41 @@ def part(analyzer: Analyzer, held: Dataset, judge: Dataset, which: str) -> NDArr
         inputs = [analyzer.prep.prepare_input(item) for item in rows.inputs]
         if which == "linear":
             return head.linear.predict_proba(inputs)
-        return mixed(head.trunk.logits(inputs)[:, head.block.columns], None, 1.0, analyzer.task)
+        return mixed(head.logits(inputs), None, 1.0, analyzer.task)
 
     oof = OutOfFold(held.task, held.ids, held.y, proba(held), np.zeros(len(held), np.int64))
     calibration, thresholds = tune(oof, TrainSettings())
     return thresholds.decide(calibration.apply(proba(judge)))
+
+
+def peak_of(command: list[str]) -> float:
+    """Peak resident MB of a command, as GNU time would say: measured by a small process that starts it."""
+    watch = (
+        "import resource, subprocess, sys\n"
+        "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)\n"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)"
+    )
+    done = subprocess.run([sys.executable, "-c", watch, *command], check=True, capture_output=True, text=True)
+    return float(done.stdout)
+
+
+def cold_start(model: str, runs: int = 5) -> dict[str, Any]:
+    """Wall-clock seconds and peak MB of ``maeum analyze`` in a process of its own, beside an empty interpreter."""
+    found: dict[str, Any] = {}
+    sentence = "드디어 콘서트 표를 구했다!! 벌써 두근두근"
+    for name, arguments in (
+        ("python -c pass", ["-c", "pass"]),
+        ("maeum analyze", ["-m", "maeum", "analyze", sentence, "--model", model]),
+    ):
+        seconds = []
+        for _ in range(runs):
+            start = time.perf_counter()
+            subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+            seconds.append(time.perf_counter() - start)
+        peak = peak_of([sys.executable, *arguments])
+        found[name] = {"seconds": statistics.median(seconds), "peak_mb": peak}
+        print(f"{name:16} {found[name]['seconds']:.2f} s  {peak:.0f} MB (median of {runs}; bars 1.5 s, 400 MB)")
+    return found
 
 
 def main() -> None:
@@ -74,6 +108,7 @@ def main() -> None:
     parser.add_argument("--model", default="mini")
     parser.add_argument("--plan", default="recipes/mini/heads.toml")
     words = parser.parse_args()
+    start_up = cold_start(words.model)
     plan = read_plan(words.plan, root=words.data)
     train, held, judge = (own_rows(plan, which) for which in ("train", "held", "judge"))
     table: list[dict[str, Any]] = []
@@ -99,7 +134,7 @@ def main() -> None:
             bar = f"  bar {BARS[name][0]}, goal {BARS[name][1]}" if who == "mini" else ""
             print(f"{name:11} {who:32} {score:.4f} [{low:.4f}, {high:.4f}]{bar}", flush=True)
         table[-len(decided)] |= {"trunk_weight": head.weight, "seconds": seconds}
-    path = save("mini", {"bars": BARS, "table": table})
+    path = save("mini", {"bars": BARS, "table": table, "cold_start": start_up})
     print(path.relative_to(RESULTS.parent))
 
 

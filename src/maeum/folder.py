@@ -136,6 +136,11 @@ def load_heads(path: str | Path) -> dict[str, Analyzer]:
     return {analyzer.task.name: analyzer}
 
 
+def fingerprint(path: str | Path) -> str:
+    """What tells a model from another: its manifest holds the checksums of all its files."""
+    return sha256_file(embedded(path) / "manifest.json")
+
+
 def head_names(path: str | Path) -> tuple[str, ...]:
     """Names of the heads of a folder; empty for one that holds a single model."""
     return tuple(read_manifest(embedded(path)).get("heads", ()))

@@ -105,7 +105,7 @@ def browser() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api")
     if not CHROMIUM.exists():
         message = f"there is no Chromium at {CHROMIUM} (set MAEUM_CHROMIUM)"
-        if os.environ.get("MAEUM_REQUIRE_DATA"):
+        if os.environ.get("MAEUM_REQUIRE_BROWSER"):
             pytest.fail(message)
         pytest.skip(message)
     with playwright.sync_playwright() as driver:

@@ -18,7 +18,7 @@ from maeum.heads import HeadsSettings, own_rows, read_plan, train_heads
 from maeum.heads.folder import refuse_names
 from maeum.heads.training import _split, _times
 from maeum.models.blocks import ABSENT, Blocks, joined_task
-from maeum.models.head import HeadPredictor, SharedTrunk, fit_weight, mixed
+from maeum.models.head import HeadPredictor, SharedTrunk, fit_platt, fit_weight, mixed
 from maeum.splits import duplicate_key
 from maeum.task import Label, Task, get_task
 
@@ -333,6 +333,31 @@ def test_a_finished_trunk_is_not_trained_again(tmp_path: Path, tiny_base: Any, m
     train_heads(plan, settings, output=tmp_path / "out")
     assert not (tmp_path / "out.partial").exists()
     assert list(library.load_heads(tmp_path / "out")) == ["multi", "single"]
+
+
+def test_logits_learnt_at_another_density_are_shifted_before_they_are_mixed() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=(4000, 3)).astype(np.float32)
+    y = (rng.random((4000, 3)) < 1 / (1 + np.exp(-(truth - 2)))).astype(np.uint8)
+    slopes, shifts = fit_platt(2 * truth, y, MULTI)
+    assert np.allclose(slopes, 0.5, atol=0.1)
+    assert np.allclose(shifts, -2, atol=0.2)
+    against = np.column_stack([-truth[:, 0], truth[:, 1:]])
+    kept = fit_platt(against, y, MULTI)
+    assert kept[:, 0].tolist() == [1, 0]
+    assert fit_platt(truth[:, :2], y[:, :2], SINGLE) is None
+
+
+def test_what_shifts_the_trunk_is_saved(tmp_path: Path) -> None:
+    platt = np.array([[1, 2, 0.5], [0, -1, 1]], np.float32)
+    logits = np.array([[1.0, 2, 3, 0, 0]])
+    shared = SharedTrunk(Fixed(logits))
+    head = HeadPredictor(MULTI, shared, platt=platt)
+    wanted = 1 / (1 + np.exp(-np.array([1, 3, 2.5])))
+    assert np.allclose(head.predict_proba([Input("글")]), wanted, atol=1e-6)
+    head.save_head(tmp_path)
+    again = HeadPredictor.load_head(tmp_path, MULTI, shared)
+    assert np.array_equal(again.predict_proba([Input("글")]), head.predict_proba([Input("글")]))
 
 
 def test_a_trunk_that_is_kept_gets_new_linear_models_and_thresholds(trained: Path, tmp_path: Path) -> None:

@@ -192,7 +192,7 @@ def open_heads(folder: Path, task: str | None) -> list[Analyzer]:
 def model_fingerprint(folder: Path) -> str:
     """What tells a model from another: its manifest holds the checksums of all its files."""
     model_folder.read_manifest(folder)
-    return sha256_file(folder / "manifest.json")
+    return model_folder.fingerprint(folder)
 
 
 def answers(heads: list[Analyzer], examples: Iterator[Example], batch_size: int) -> Iterator[Answered]:

@@ -176,7 +176,7 @@ def _on_trunk(heads: Mapping[str, Predictor], trunk: SharedTrunk) -> dict[str, P
     found: dict[str, Predictor] = {}
     for name, head in heads.items():
         assert isinstance(head, HeadPredictor)
-        found[name] = HeadPredictor(head.task, trunk, linear=head.linear, weight=head.weight)
+        found[name] = HeadPredictor(head.task, trunk, linear=head.linear, weight=head.weight, platt=head.platt)
     return found
 
 

@@ -35,7 +35,7 @@ from maeum.history import table
 from maeum.models.base import Proba
 from maeum.models.blocks import ABSENT
 from maeum.models.encoder import EncoderConfig
-from maeum.models.head import HeadPredictor, SharedTrunk, fit_weight, mixed, open_trunk, save_trunk
+from maeum.models.head import HeadPredictor, SharedTrunk, fit_platt, fit_weight, mixed, open_trunk, save_trunk
 from maeum.models.linear import LinearClassifier, LinearConfig
 from maeum.models.many_heads import ManyHeads
 from maeum.report import Report, make_report
@@ -315,13 +315,18 @@ def _head(
 ) -> HeadResult:
     train, held, judge = (_rows(task, parts, which, prep) for which in ("train", "held", "judge"))
     z = trunk.logits(held.inputs)[:, trunk.trunk.blocks[task.name].columns]
+    # what a taxonomy made of other corpora may be of another density than the head's own rows
+    borrowed = any(part.source.teaches(task) and not part.source.is_native(task) for part in parts)
+    platt = fit_platt(z, held.y, task) if borrowed else None
+    if platt is not None:
+        z = z * platt[0] + platt[1]
     linear, other, weight = None, None, 1.0
     if settings.linear:
         linear, other = _linear(task, train, held, settings)
         weight = fit_weight(z, other, held.y, task)
         if weight == 1:
             linear = None
-    predictor = HeadPredictor(task, trunk, linear=linear, weight=weight)
+    predictor = HeadPredictor(task, trunk, linear=linear, weight=weight, platt=platt)
     proba = mixed(z, other, weight, task)
     oof = OutOfFold(task, held.ids, held.y, proba, np.zeros(len(held.ids), np.int64))
     spec = f"{'frozen' if settings.frozen else 'encoder'}:{settings.base}"

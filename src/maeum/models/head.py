@@ -2,7 +2,9 @@
 
 The trunk reads a text once for all of its heads: what it said last is kept, so that asking the next head about the
 same texts costs nothing. A mixture is taken in log-odds (log-probabilities for labels that exclude each other), where
-errors of the two that point different ways cancel: ``w`` parts of the trunk, ``1 - w`` of the linear model.
+errors of the two that point different ways cancel: ``w`` parts of the trunk, ``1 - w`` of the linear model. Before that the
+trunk's logits of independent labels are scaled and shifted (Platt 1999): it may have learnt a head from rows of another
+density, such as what a taxonomy makes of a corpus where texts have many labels.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from maeum.models.base import Proba, check_inputs
 from maeum.models.batching import probabilities
 from maeum.models.blocks import Block, Blocks
 from maeum.models.linear import LinearClassifier
+from maeum.models.stacking import fit_sigmoids
 from maeum.task import Task
 
 Floats = NDArray[np.float32]
@@ -98,12 +101,19 @@ class HeadPredictor:
         trunk: may be shared with other heads.
         linear: mixed in, or None.
         weight: w, of the trunk's log-odds; 1 without a linear model.
+        platt: slopes and shifts (2, k) of the trunk's logits; None: as they are.
     """
 
     kind = "head"
 
     def __init__(
-        self, task: Task, trunk: SharedTrunk, *, linear: LinearClassifier | None = None, weight: float = 1.0
+        self,
+        task: Task,
+        trunk: SharedTrunk,
+        *,
+        linear: LinearClassifier | None = None,
+        weight: float = 1.0,
+        platt: Floats | None = None,
     ) -> None:
         if not 0 <= weight <= 1 or (linear is None and weight != 1):
             raise UsageError(
@@ -114,6 +124,7 @@ class HeadPredictor:
         self.trunk = trunk
         self.linear = linear
         self.weight = weight
+        self.platt = platt
         self.block: Block = trunk.trunk.blocks[task.name]
 
     def predict_proba(self, inputs: Sequence[Input]) -> Proba:
@@ -121,9 +132,13 @@ class HeadPredictor:
         check_inputs(inputs)
         if not len(inputs):
             return np.zeros((0, len(self.task)), np.float32)
-        z = self.trunk.logits(inputs)[:, self.block.columns]
         other = None if self.linear is None else self.linear.predict_proba(inputs)
-        return mixed(z, other, self.weight, self.task)
+        return mixed(self.logits(inputs), other, self.weight, self.task)
+
+    def logits(self, inputs: Sequence[Input]) -> Floats:
+        """(n, k) what the trunk says, scaled and shifted, without the linear model."""
+        z = self.trunk.logits(inputs)[:, self.block.columns]
+        return z if self.platt is None else z * self.platt[0] + self.platt[1]
 
     def save(self, folder: Path) -> None:
         """The head with a copy of its trunk: it stands on its own."""
@@ -133,7 +148,10 @@ class HeadPredictor:
 
     def save_head(self, folder: Path) -> None:
         """The head alone; its trunk lies elsewhere."""
-        write_text(folder / "head.json", pretty_json({"weight": self.weight, "linear": self.linear is not None}))
+        about = {"weight": self.weight, "linear": self.linear is not None}
+        if self.platt is not None:
+            about["platt"] = self.platt.tolist()
+        write_text(folder / "head.json", pretty_json(about))
         if self.linear is not None:
             (folder / "linear").mkdir()
             self.linear.save(folder / "linear")
@@ -148,7 +166,10 @@ class HeadPredictor:
         """Read what ``save_head`` wrote."""
         about = read_json(folder / "head.json")
         linear = LinearClassifier.load(folder / "linear", task) if about["linear"] else None
-        return cls(task, trunk, linear=linear, weight=float(about["weight"]))
+        platt = np.asarray(about["platt"], np.float32) if "platt" in about else None
+        if platt is not None and platt.shape != (2, len(task)):
+            raise ValueError(f"platt of shape {platt.shape} for {len(task)} labels")
+        return cls(task, trunk, linear=linear, weight=float(about["weight"]), platt=platt)
 
 
 def mixed(z: Floats, other: Proba | None, weight: float, task: Task) -> Proba:
@@ -159,6 +180,18 @@ def mixed(z: Floats, other: Proba | None, weight: float, task: Task) -> Proba:
     if other is not None and weight < 1:
         own = weight * own + (1 - weight) * _log_odds(other, task)
     return probabilities(own, task.kind)
+
+
+def fit_platt(z: Floats, y: NDArray[np.uint8], task: Task) -> Floats | None:
+    """Slopes and shifts (2, k) with the smallest log loss on rows that did not train the trunk, logits z (n, k).
+
+    A label that a slope would turn round (too few rows tell otherwise) stays as it is; None where labels exclude each other.
+    """
+    if task.kind == "multiclass":
+        return None
+    found = np.stack(fit_sigmoids(z.astype(np.float64), y.astype(np.float64)))
+    found[:, found[0] <= 0] = [[1.0], [0.0]]
+    return found.astype(np.float32)
 
 
 def fit_weight(z: Floats, other: Proba, y: NDArray[np.uint8], task: Task) -> float:

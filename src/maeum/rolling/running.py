@@ -22,7 +22,7 @@ from maeum._progress import Line, steps
 from maeum.analyzer import Analyzer
 from maeum.errors import DataError, UsageError
 from maeum.evaluation import predictions_task
-from maeum.folder import load
+from maeum.folder import embedded, load
 from maeum.formats import (
     ReadOptions,
     ReadReport,
@@ -127,7 +127,8 @@ def rollup(
         )
     name = task.name if isinstance(task, Task) else task
     analyzer = model if isinstance(model, Analyzer) else load(model, task=name)
-    return job.of_model(analyzer, None if isinstance(model, Analyzer) else Path(model), str(source), start)
+    place = None if isinstance(model, Analyzer) else embedded(model)
+    return job.of_model(analyzer, place, str(source), start)
 
 
 class _Run:

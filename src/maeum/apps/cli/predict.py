@@ -75,8 +75,8 @@ OUTPUT_FORMATS = ("jsonl", "csv", "tsv", "xlsx", "parquet", "nikl-ea", "nikl-sa"
 @quiet_option
 def predict(model: str, input: str, output: str, output_format: str | None, **words: Any) -> None:
     """Parse, call ``maeum.predicting``, say what was done."""
-    from maeum._files import sha256_file
     from maeum.errors import UsageError
+    from maeum.folder import fingerprint
     from maeum.predicting import finish_predictions, predict_file, refuse_form
 
     analyzer = load_model(model, task=words["task"])
@@ -110,7 +110,7 @@ def predict(model: str, input: str, output: str, output_format: str | None, **wo
             analyzer,
             _file_of(input),
             path,
-            model_fingerprint=sha256_file(Path(model) / "manifest.json"),
+            model_fingerprint=fingerprint(model),
             read=read,
             finish=None if output_format == "jsonl" else finish,
             options={**reading, "output_format": output_format, "task": words["task"], "evidence": words["evidence"]},

@@ -66,7 +66,7 @@ def part(analyzer: Analyzer, held: Dataset, judge: Dataset, which: str) -> NDArr
             return head.linear.predict_proba(inputs)
         return mixed(head.logits(inputs), None, 1.0, analyzer.task)
 
-    oof = OutOfFold(held.task, held.ids, held.y, proba(held), np.zeros(len(held), np.int64))
+    oof = OutOfFold(held.task, tuple(held.ids), held.y, proba(held), np.zeros(len(held), np.int64))
     calibration, thresholds = tune(oof, TrainSettings())
     return thresholds.decide(calibration.apply(proba(judge)))
 

@@ -74,7 +74,8 @@ def _named(model: ModelProto, network: nn.Module) -> ModelProto:
     """
     state = {name: tensor.detach().numpy() for name, tensor in network.state_dict().items()}
     turned = {array.T.tobytes(): name + TRANSPOSED for name, array in state.items() if array.ndim == 2}
-    renamed, kept = {}, {}
+    renamed: dict[str, str] = {}
+    kept: dict[bytes, str] = {}
     for item in model.graph.initializer:
         content = onnx.numpy_helper.to_array(item).tobytes()
         if item.name.startswith("onnx::") and len(item.dims) == 2:

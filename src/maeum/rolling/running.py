@@ -127,8 +127,7 @@ def rollup(
         )
     name = task.name if isinstance(task, Task) else task
     analyzer = model if isinstance(model, Analyzer) else load(model, task=name)
-    place = None if isinstance(model, Analyzer) else embedded(model)
-    return job.of_model(analyzer, place, str(source), start)
+    return job.of_model(analyzer, None if isinstance(model, Analyzer) else embedded(model), str(source), start)
 
 
 class _Run:

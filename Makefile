@@ -40,14 +40,14 @@ test-slow: $(VENV)/.ready  ## the slow tests, on the real data where it is there
 	$(VENV)/bin/python -m pytest -m 'slow and not gpu' -rs
 
 check: $(VENV)/.ready  ## format, lint, types, import layers
-	$(VENV)/bin/ruff format --check src tests benchmarks
-	$(VENV)/bin/ruff check src tests benchmarks
+	$(VENV)/bin/ruff format --check src tests benchmarks deploy
+	$(VENV)/bin/ruff check src tests benchmarks deploy
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
 fix: $(VENV)/.ready  ## let ruff format and mend what it can
-	$(VENV)/bin/ruff format src tests benchmarks
-	$(VENV)/bin/ruff check --fix src tests benchmarks
+	$(VENV)/bin/ruff format src tests benchmarks deploy
+	$(VENV)/bin/ruff check --fix src tests benchmarks deploy
 
 bench: $(VENV)/.ready  ## all benchmarks, results into benchmarks/results/
 	$(VENV)/bin/python benchmarks/thresholds.py

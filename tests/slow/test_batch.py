@@ -17,7 +17,8 @@ from cli_kit import ok
 from maeum.bulk import BatchSettings, Crew, run_batch
 from maeum.bulk.local import LocalPool
 from maeum.bulk.plan import find_files, make_plan
-from maeum.bulk.work import Assignment, Died, Done, model_fingerprint
+from maeum.bulk.work import Assignment, Died, Done
+from maeum.folder import fingerprint
 from maeum.errors import DataError
 
 pytestmark = pytest.mark.slow
@@ -110,7 +111,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_part_done_again(tmp_path, s
     root, names = find_files(tmp_path / "in.jsonl")
     plan = make_plan(root, names, settings)
     (tmp_path / "out").mkdir()
-    assignment = Assignment(str(model), model_fingerprint(model), str(root), str(tmp_path / "out"), settings)
+    assignment = Assignment(str(model), fingerprint(model), str(root), str(tmp_path / "out"), settings)
     with LocalPool(assignment, 1) as pool:
         pool.give(plan.files[0], plan.parts[0])
         assert pool.free == 0

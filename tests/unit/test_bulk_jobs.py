@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -10,10 +11,11 @@ from typing import ClassVar
 
 import pytest
 
+from maeum.bases.folder import KIND as BASE_KIND
 from maeum.bulk import BatchSettings, run_batch, running
 from maeum.bulk.stored import Output
 from maeum.bulk.work import Assignment, Died, Station
-from maeum.errors import DataError, TaskMismatch, UsageError
+from maeum.errors import DataError, FormatError, TaskMismatch, UsageError
 from maeum.formats import iter_examples
 from maeum.predicting import prediction_rows
 
@@ -199,6 +201,55 @@ def test_a_folder_of_something_else_is_left_alone(place, sample_model):
     assert (copy / "manifest.json").read_bytes() == (model / "manifest.json").read_bytes()
 
 
+@pytest.mark.parametrize("finished", [True, False])
+def test_starting_anew_leaves_files_of_others_in_the_folder(place, sample_model, finished):
+    model = sample_model("nikl-ea")
+    Here.stops_after = None if finished else 2
+    with contextlib.nullcontext() if finished else pytest.raises(KeyboardInterrupt):
+        run_batch(model, "in.jsonl", "out", settings=small())
+    Here.stops_after = None
+    (place / "out" / "notes.txt").write_text("mine")
+    assert run_batch(model, "in.jsonl", "out", settings=small(part_rows=7), overwrite=True).parts == 1
+    assert sorted(path.name for path in (place / "out").iterdir()) == ["manifest.json", "notes.txt", "part-00000.jsonl"]
+
+
+def test_a_kill_while_the_plan_is_written_does_not_lock_the_folder(place, sample_model):
+    (place / "out").mkdir()
+    (place / "out" / ".plan.json.x1y2.tmp").write_text('{"kind": "maeum-ba')
+    assert run_batch(sample_model("nikl-ea"), "in.jsonl", "out", settings=small()).rows == 7
+    assert not list((place / "out").glob(".*"))
+
+
+def test_a_kill_while_an_old_job_is_removed_does_not_lock_the_folder(place, sample_model, monkeypatch):
+    model = sample_model("nikl-ea")
+    run_batch(model, "in.jsonl", "out", settings=small())
+    unlink, removed = Path.unlink, []
+
+    def killed(path: Path, missing_ok: bool = False) -> None:
+        if path.name != ".lock":
+            removed.append(path.name)
+            if len(removed) == 3:
+                raise KeyboardInterrupt
+        unlink(path, missing_ok=missing_ok)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Path, "unlink", killed)
+        run_batch(model, "in.jsonl", "out", settings=small(), overwrite=True)
+    assert all(name.startswith("part-") for name in removed)
+    assert run_batch(model, "in.jsonl", "out", settings=small(part_rows=7), overwrite=True).parts == 1
+
+
+def test_a_model_folder_that_cannot_answer_is_one_sentence_before_any_work(place, sample_model):
+    copy = shutil.copytree(sample_model("nikl-ea"), place / "model")
+    (copy / "thresholds.json").write_text("{}")
+    with pytest.raises(FormatError, match="was changed after it was saved"):
+        run_batch(copy, "in.jsonl", "out", settings=small())
+    (copy / "manifest.json").write_text(json.dumps({"format": 1, "model": BASE_KIND, "files": {}}))
+    with pytest.raises(UsageError, match="base encoder that nothing was trained on"):
+        run_batch(copy, "in.jsonl", "out", settings=small())
+    assert not (place / "out").exists()
+
+
 def test_output_within_the_input_is_refused(place, sample_model):
     (place / "in").mkdir()
     shutil.copy("in.jsonl", "in/a.jsonl")
@@ -255,10 +306,14 @@ def test_input_that_changes_on_the_way_is_noticed(place, sample_model, monkeypat
         run_batch(sample_model("nikl-ea"), "in.jsonl", "out", settings=small())
 
 
-def test_a_second_run_at_the_same_time_is_refused(place, sample_model):
+def test_a_second_run_at_the_same_time_is_refused(place, sample_model, monkeypatch):
     model = sample_model("nikl-ea")
     with Output(place / "out", {}).locked(), pytest.raises(UsageError, match="another run is writing"):
         run_batch(model, "in.jsonl", "out", settings=small())
+    with monkeypatch.context() as patched:  # the other one ends, and takes the lock file away, just as we open it
+        patched.setattr("fcntl.flock", lambda *_: (place / "out" / ".lock").unlink())
+        with pytest.raises(UsageError, match="another run is writing"):
+            run_batch(model, "in.jsonl", "out", settings=small())
     assert run_batch(model, "in.jsonl", "out", settings=small()).rows == 7
 
 

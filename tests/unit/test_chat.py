@@ -117,6 +117,15 @@ def test_review_models_answer_aspect_by_aspect():
     assert sentences(analyzer(SHOP, 0.9, 0.1).analyze(["글"])[0]) == ["I feel dislike about delivery."]
 
 
+def test_the_eight_emotions_speak_first_where_a_model_has_several_heads(monkeypatch, capsys):
+    eight, other = Task("nikl-ea", "multilabel", (Label("joy", ko="기쁨"),)), multi("안심/신뢰", "고마움")
+    out, _ = talk(monkeypatch, capsys, "글\n/과제\n0\n", analyzer(other, 0.9, 0.9), analyzer(eight, 0.9))
+    assert ">> 입력하신 내용에서 기쁨이 느껴집니다." in out
+    assert "과제: multi, [nikl-ea]" in out
+    out, _ = talk(monkeypatch, capsys, "글\n0\n", analyzer(other, 0.9, 0.1), analyzer(SEVEN, 0, 0, 0, 0, 0, 0.9, 0))
+    assert ">> 입력하신 내용에서 안심/신뢰가 느껴집니다." in out
+
+
 def test_nothing_typed_asks_again_and_the_end_of_input_ends(monkeypatch, capsys):
     out, _ = talk(monkeypatch, capsys, "\n   \n\ufeff")
     assert out == PROMPT * 4 + "\n"

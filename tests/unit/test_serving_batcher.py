@@ -110,7 +110,7 @@ def test_keys_are_kept_apart_and_what_goes_alone_goes_alone() -> None:
         return await asyncio.gather(first, *others)
 
     assert run(model, Budget(), work)[1:] == [["1:A"], ["2:B", "2:C"], ["1:D"]]
-    assert model.batches[1:] == [(1, ["a", "d"]), (2, ["b"]), (2, ["c"])]
+    assert model.batches[1:] == [(2, ["b"]), (1, ["a", "d"]), (2, ["c"])]  # turn by turn
 
 
 def test_a_full_queue_refuses_at_once_and_recovers() -> None:
@@ -210,3 +210,47 @@ def test_waiting_a_little_makes_larger_batches() -> None:
 
     run(model, Budget(wait=0.5, texts=3), work)
     assert model.batches == [("k", ["a", "b", "c"])]
+
+
+def test_what_would_wait_too_long_is_refused_at_once_and_taken_again_later() -> None:
+    model = Model()
+
+    async def work(batcher: Batcher) -> None:
+        first = await held(batcher, model)
+        await asyncio.sleep(0.2)
+        model.go.set()
+        await first  # now it is known that a text takes 0.2 s or so
+        model.batches.clear()
+        running = await held(batcher, model)
+        waiting = [ask(batcher, f"item{n}") for n in range(3)]
+        await asyncio.sleep(0.25)
+        with pytest.raises(Refusal) as refused:
+            await ask(batcher, *"abc")
+        assert refused.value.status == 429
+        with pytest.raises(Refusal):  # it would not be done in its own time
+            await ask(batcher, "d", seconds=0.3)
+        stream = ask(batcher, "s", patient=True)
+        await asyncio.sleep(0)
+        model.go.set()
+        await asyncio.gather(running, stream, *waiting)
+        assert await ask(batcher, "abc") == ["k:ABC"]
+
+    run(model, Budget(delay=0.4), work)
+
+
+def test_requests_do_not_wait_for_all_of_a_stream_or_of_what_goes_alone() -> None:
+    model = Model()
+
+    async def work(batcher: Batcher) -> None:
+        first = await held(batcher, model)
+        streams = [ask(batcher, *"ssss", patient=True) for _ in range(3)]
+        alone = ask(batcher, *"eeee", key="explain", alone=True)
+        request = ask(batcher, "x")
+        await asyncio.sleep(0)
+        model.go.set()
+        await asyncio.gather(first, request, alone, *streams)
+
+    run(model, Budget(texts=4), work)
+    order = ["x" if "x" in items else items[0] for _, items in model.batches[1:]]
+    assert order.index("x") <= 2
+    assert order[:3] == ["s", "e", "x"]

@@ -198,3 +198,27 @@ def test_a_model_that_cannot_be_opened_is_told_at_the_start(tmp_path: Path) -> N
         ModelStore([str(tmp_path / "m")], ServeSettings(), Metrics(), Log(io.StringIO()))
     with pytest.raises(UsageError, match="no model folder"):
         ModelStore([str(tmp_path / "n")], ServeSettings(), Metrics(), Log(io.StringIO()))
+
+
+def test_one_answer_comes_from_one_model(folders: Path, tmp_path: Path) -> None:
+    shutil.copytree(folders / "one", tmp_path / "m")
+    settings = ServeSettings(reload_seconds=0, batch_texts=2)
+    store = ModelStore([str(tmp_path / "m")], settings, Metrics(), Log(io.StringIO()))
+    served, batches = store.get(None), []
+    before, answer = served.current, served.batcher.answer
+
+    def replaced_after_the_first(key: Any, items: Any) -> Any:
+        found = answer(key, items)
+        if not batches:
+            served.current = LoadedModel({"polar": polar()}, "new")
+        batches.append(len(items))
+        return found
+
+    served.batcher.answer = replaced_after_the_first
+    store.start()
+    try:
+        found = asyncio.run(served.labels([Input(text) for text in TEXTS[:4]], task=None, seconds=20))
+    finally:
+        store.stop()
+    assert {item.parts[0].task.name for item in found} == {"polar"}
+    assert (found.version, before.version != "new", batches) == ("new", True, [2, 2, 2, 2])

@@ -129,10 +129,15 @@ def test_charts_hold_their_rows_and_no_address():
 
 def test_the_number_of_a_bar_stands_clear_of_its_threshold():
     spec = charts.scores(
-        [charts.Bar("a", 0.17, 0.22, False, "#000"), charts.Bar("b", 0.9, 0.3, True, "#000")], look.LIGHT
+        [
+            charts.Bar("a", 0.17, 0.22, False, "#000"),
+            charts.Bar("b", 0.9, 0.3, True, "#000"),
+            charts.Bar("c", 0.013, 0.16, False, "#000"),  # on a narrow screen "1.3%" reaches beyond it
+        ],
+        look.LIGHT,
     )
     ends = {row["name"]: row["end"] for row in spec.data.values}
-    assert ends == {"a": 0.22, "b": 0.9}
+    assert ends == {"a": 0.22, "b": 0.9, "c": 0.16}
 
 
 # -- uploads ----------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from maeum.bulk.local import LocalPool
 from maeum.bulk.plan import Part, Plan, find_files, make_plan, stamp
 from maeum.bulk.settings import BatchSettings, Crew
 from maeum.bulk.stored import Output, identity_of
-from maeum.bulk.work import Assignment, Died, Done, Failed, Pool, model_fingerprint
+from maeum.bulk.work import Assignment, Died, Done, Failed, Pool
 from maeum.engine import cores
 from maeum.errors import DataError, MaeumError, TaskMismatch, UsageError
 
@@ -70,6 +70,7 @@ def run_batch(
 
     Raises:
         UsageError: the output is another job's, or an argument makes no sense.
+        FormatError: the model folder is damaged.
         TaskMismatch: the model has no head for ``settings.task``.
         DataError: bad data, or a part that workers died of again and again. What is done stays done.
         MissingExtra: the engine ``ray`` without Ray.
@@ -84,10 +85,11 @@ def run_batch(
             "결과 폴더가 입력 폴더 안에 있습니다. 다음 실행이 결과를 입력으로 읽게 되니 바깥에 두세요.",
             "the output lies within the input folder, where the next run would read it as input; put it elsewhere",
         )
-    fingerprint = model_fingerprint(folder)
+    fingerprint = model_folder.fingerprint(folder)
     stamps = {name: dataclasses.asdict(stamp(root / name)) for name in names}
     target = Output(output, identity_of(fingerprint, stamps, settings))
     with target.locked():
+        target.refuse_foreign()
         if overwrite:
             target.clear()
         manifest = target.manifest()
@@ -112,7 +114,9 @@ def run_batch(
 
 def _tasks(folder: Path, task: str | None) -> list[str]:
     """The heads that will answer."""
-    manifest = model_folder.read_manifest(folder)
+    manifest = model_folder.check(folder)
+    if "task" not in manifest:  # such as a base encoder: opening it says what it is
+        model_folder.load(folder)
     names = list(manifest.get("heads") or [manifest["task"]["name"]])
     if task is None:
         return names

@@ -28,7 +28,9 @@ from maeum.errors import UsageError
 
 KIND, FORMAT = "maeum-batch", 1
 MANIFEST, PLAN, JOURNAL, LOCK = "manifest.json", "plan.json", "parts.jsonl", ".lock"
-_OURS = ("part-*.parquet", "part-*.jsonl", "part-*.csv", ".part-*.tmp*")
+_LEAVINGS = (".part-*.tmp*", *(f".{name}.*.tmp" for name in (MANIFEST, PLAN, JOURNAL)))
+"""What a kill leaves of a file that was being written."""
+_OURS = ("part-*.parquet", "part-*.jsonl", "part-*.csv", *_LEAVINGS)
 _NAMED = {"model": ("모델", "model"), "input": ("입력", "input"), "options": ("옵션", "options")}
 
 Identity = Mapping[str, Any]
@@ -64,28 +66,34 @@ class Output:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise UsageError(
-                    f"다른 실행이 지금 '{self.folder}'에 쓰고 있습니다.", f"another run is writing '{self.folder}' now"
-                ) from error
+                raise self._busy() from error
+            if not _is_still(self.folder / LOCK, file.fileno()):  # removed by a run that just ended: others lock a new one
+                raise self._busy()
             try:
                 yield
             finally:
                 (self.folder / LOCK).unlink(missing_ok=True)
 
-    def clear(self) -> None:
-        """Remove what an earlier job wrote, for ``--overwrite``.
+    def refuse_foreign(self) -> None:
+        """Leave alone what batch did not write.
 
         Raises:
-            UsageError: the folder is something else.
+            UsageError: the folder holds something, and no job.
         """
-        self._refuse_foreign()
-        for name in (MANIFEST, PLAN, JOURNAL):
-            (self.folder / name).unlink(missing_ok=True)
+        leavings = {path for pattern in _LEAVINGS for path in self.folder.glob(pattern)}
+        ours = any((_record(self.folder / name) or {}).get("kind") == KIND for name in (MANIFEST, PLAN))
+        if set(self.folder.iterdir()) - leavings - {self.folder / LOCK} and not ours:
+            raise self._foreign()
+
+    def clear(self) -> None:
+        """Remove what an earlier job wrote, for ``--overwrite``; last what says that the folder is one of ours."""
         self.sweep(*_OURS)
+        for name in (JOURNAL, PLAN, MANIFEST):
+            (self.folder / name).unlink(missing_ok=True)
 
     def sweep(self, *patterns: str) -> None:
         """Remove the leavings of killed workers, or the parts of another job."""
-        for pattern in patterns or (".part-*.tmp*",):
+        for pattern in patterns or _LEAVINGS:
             for path in self.folder.glob(pattern):
                 path.unlink(missing_ok=True)
         if patterns and (self.folder / REJECTS).is_dir():
@@ -106,9 +114,8 @@ class Output:
         """The plan of the interrupted job, if it is this one; None if there is none.
 
         Raises:
-            UsageError: it is another job's, or the folder holds something else.
+            UsageError: it is another job's.
         """
-        self._refuse_foreign()
         found = self._own(PLAN)
         return None if found is None else Plan.from_dict(found, root)
 
@@ -208,11 +215,10 @@ class Output:
             )
         return record
 
-    def _refuse_foreign(self) -> None:
-        names = {path.name for path in self.folder.iterdir()} - {LOCK} if self.folder.is_dir() else set()
-        ours = any((_record(self.folder / name) or {}).get("kind") == KIND for name in (MANIFEST, PLAN))
-        if names and not ours:
-            raise self._foreign()
+    def _busy(self) -> UsageError:
+        return UsageError(
+            f"다른 실행이 지금 '{self.folder}'에 쓰고 있습니다.", f"another run is writing '{self.folder}' now"
+        )
 
     def _foreign(self) -> UsageError:
         return UsageError(
@@ -227,6 +233,13 @@ def _record(path: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError):
         return None
     return record if isinstance(record, dict) else None
+
+
+def _is_still(path: Path, file: int) -> bool:
+    """Whether an open file still has its name."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(path.stat(), os.fstat(file))
+    return False
 
 
 def _lines(path: Path) -> Iterator[str]:

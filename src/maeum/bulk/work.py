@@ -90,7 +90,8 @@ class Worker:
     def __init__(self, assignment: Assignment) -> None:
         self.assignment = assignment
         folder = Path(assignment.model)
-        if model_fingerprint(folder) != assignment.fingerprint:
+        model_folder.read_manifest(folder)  # where it is not there, this says so
+        if model_folder.fingerprint(folder) != assignment.fingerprint:
             raise UsageError(
                 f"작업을 시작한 뒤에 모델 '{folder}'이(가) 바뀌었습니다.",
                 f"the model '{folder}' changed after the job began",
@@ -187,12 +188,6 @@ class Pool(Protocol):
 def open_heads(folder: Path, task: str | None) -> list[Analyzer]:
     """The analyzers of a model folder: all heads, or the one of a task."""
     return list(model_folder.load_heads(folder).values()) if task is None else [model_folder.load(folder, task=task)]
-
-
-def model_fingerprint(folder: Path) -> str:
-    """What tells a model from another: its manifest holds the checksums of all its files."""
-    model_folder.read_manifest(folder)
-    return model_folder.fingerprint(folder)
 
 
 def answers(heads: list[Analyzer], examples: Iterator[Example], batch_size: int) -> Iterator[Answered]:

@@ -179,9 +179,7 @@ def _examples(opened: Opened, with_labels: bool, report: ReadReport) -> Iterator
             raise _nothing(report).at(source.name)
 
 
-def _parsed(
-    opened: Opened, context: Context, report: ReadReport, rejects: Rejects, seen: SeenIds
-) -> Iterator[Example]:
+def _parsed(opened: Opened, context: Context, report: ReadReport, rejects: Rejects, seen: SeenIds) -> Iterator[Example]:
     source, format = opened.source, opened.format
     for row in _located(format, source):
         report.encoding = source.encoding

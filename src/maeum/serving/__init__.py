@@ -9,7 +9,7 @@
 ``lines``      JSONL out of a body that comes in pieces
 ``store``      models by name, replaced while they work
 ``answers``    what models say, in the shapes of the dialects
-``batcher``    many requests as one batch
+``batcher``    many requests as one batch; ``pace``: how long what waits will take
 ``lifecycle``  from the first request to the last
 ``settings``, ``logs``, ``metrics``, ``refusals``, ``strictjson``
 """

@@ -1,8 +1,9 @@
 """Micro-batching: what many requests ask is put together, a budget at a time, on one thread for each model.
 
 While the model works on a batch, the next one collects by itself, so nothing is waited for when little is asked, and
-batches grow with the load. Long requests take turns with short ones. Nothing here knows what a model is: items go in,
-and for each of them a result comes out.
+batches grow with the load. Long requests take turns with short ones, and so do requests, streams and work that goes one
+item at a time: none of the three waits for all of another. Nothing here knows what a model is: items go in, and for each
+of them a result comes out.
 """
 
 from __future__ import annotations
@@ -16,12 +17,11 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from maeum.serving.pace import Lane, Pace, work_of
 from maeum.serving.refusals import overloaded
 
 Answer = Callable[[Hashable, Sequence[Any]], Sequence[Any]]
 """(key, items that go together) → a result for each, in order. Called on the thread of the batcher only."""
-_SMOOTH = 0.2
-"""Weight of the last batch in the rate that waiting times are guessed from."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class Budget:
     """Characters: a token is never less than one, so this bounds tokens too. One longer text goes alone."""
     queue: int = 2048
     """Items that may wait."""
+    delay: float = math.inf
+    """Seconds that something may have to wait, as far as is known; what would wait longer is refused."""
     wait: float = 0.0
     """Seconds to wait for more before a batch that is not full is begun."""
 
@@ -46,8 +48,7 @@ class Job:
     items: Sequence[Any]
     sizes: Sequence[int]
     """Characters of each item."""
-    alone: bool
-    """One item a batch: for work that takes long, so that others get their turn in between."""
+    lane: Lane
     deadline: float
     """On the clock of ``time.monotonic``; what starts later is not started."""
     loop: asyncio.AbstractEventLoop
@@ -58,12 +59,21 @@ class Job:
     dropped: bool = False
     """Nobody waits for it any longer."""
 
+    @property
+    def alone(self) -> bool:
+        """One item a batch: for work that takes long, so that others get their turn in between."""
+        return self.lane == "alone"
+
 
 @dataclass(frozen=True)
 class _Slice:
     job: Job
     begin: int
     end: int
+
+    @property
+    def sizes(self) -> Sequence[int]:
+        return self.job.sizes[self.begin : self.end]
 
 
 class Batcher:
@@ -89,8 +99,8 @@ class Batcher:
         self.watch = watch
         self._jobs: deque[Job] = deque()
         self._changed = threading.Condition()
-        self._waiting = 0
-        self._rate = 0.0
+        self._pace = Pace(budget.chars)
+        self._last: Lane = "alone"
         self._stopped = False
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
 
@@ -104,7 +114,7 @@ class Batcher:
             self._stopped = True
             left = list(self._jobs)
             self._jobs.clear()
-            self._waiting = 0
+            self._pace.clear()
             self._changed.notify_all()
         for job in left:
             _settle(job.loop, [(job, asyncio.CancelledError())])
@@ -114,11 +124,11 @@ class Batcher:
     @property
     def waiting(self) -> int:
         """Items in the queue."""
-        return self._waiting
+        return self._pace.items
 
     def delay(self) -> float:
-        """Seconds that something asked now would wait, as far as is known."""
-        return self._waiting / self._rate if self._rate else 0.0
+        """Seconds that a request would wait for its turn now, as far as is known."""
+        return self._pace.delay("request", ())
 
     async def ask(
         self,
@@ -141,28 +151,36 @@ class Batcher:
             patient: wait however long the queue is: for callers that bound themselves.
 
         Raises:
-            Refusal: 429: the queue is full, or so long that the caller would wait in vain.
+            Refusal: 429: the queue is full, or so long that the caller would wait too long, or in vain.
             TimeoutError: the time was over before it was its turn.
         """
         if not items:
             return []
         loop = asyncio.get_running_loop()
-        job = Job(key, items, sizes, alone, time.monotonic() + seconds, loop, loop.create_future())
+        lane: Lane = "alone" if alone else "stream" if patient else "request"
+        job = Job(key, items, sizes, lane, time.monotonic() + seconds, loop, loop.create_future())
         with self._changed:
             if self._stopped:
                 raise asyncio.CancelledError
-            # an empty queue takes whatever a request may hold
-            if not patient and self._waiting and self._waiting + len(items) > self.budget.queue:
-                raise overloaded(self.delay())
-            if not patient and self.delay() > seconds:
-                raise overloaded(self.delay() - seconds)
+            if not patient:
+                self._admit(job, seconds)
             self._jobs.append(job)
-            self._waiting += len(items)
+            self._pace.put(lane, sizes)
             self._changed.notify()
         try:
             return await job.future
         finally:
             job.dropped = True  # a flag is enough: the worker leaves out what is dropped
+
+    def _admit(self, job: Job, seconds: float) -> None:
+        # an empty queue takes whatever a request may hold
+        if self.waiting and self.waiting + len(job.items) > self.budget.queue:
+            raise overloaded(self.delay())
+        delay, own = self._pace.delay(job.lane, job.sizes), self._pace.seconds(job.lane, work_of(job.sizes))
+        # what would take too long even if it were alone is too large, not one too many
+        most = min(self.budget.delay, seconds - own if own < seconds else seconds)
+        if delay > most:
+            raise overloaded(delay - most)
 
     # -- the worker -----------------------------------------------------------------------------------------
 
@@ -179,11 +197,9 @@ class Batcher:
                 self._measure(batch, time.perf_counter() - began)
 
     def _measure(self, batch: Sequence[_Slice], seconds: float) -> None:
-        count = sum(part.end - part.begin for part in batch)
-        if not batch[0].job.alone:  # work of another kind says nothing of how fast the queue moves
-            rate = count / max(seconds, 1e-6)
-            self._rate = rate if not self._rate else (1 - _SMOOTH) * self._rate + _SMOOTH * rate
-        self.watch(count, seconds)
+        with self._changed:
+            self._pace.done(seconds)
+        self.watch(sum(part.end - part.begin for part in batch), seconds)
 
     def _take(self) -> tuple[list[_Slice] | None, list[Job]]:
         """The next batch, and jobs whose time is over; None: there will be none."""
@@ -197,7 +213,7 @@ class Batcher:
             return self._fill()
 
     def _enough(self) -> bool:
-        return self._stopped or self._waiting >= self.budget.texts
+        return self._stopped or self.waiting >= self.budget.texts
 
     def _fill(self) -> tuple[list[_Slice], list[Job]]:
         batch: list[_Slice] = []
@@ -206,10 +222,10 @@ class Batcher:
         again: list[Job] = []
         texts, chars, key = self.budget.texts, self.budget.chars, None
         now = time.monotonic()
-        while self._jobs:
-            job = self._jobs.popleft()
+        # who had the last turn comes after the others; else the oldest first
+        for job in sorted(self._jobs, key=lambda job: job.lane == self._last):
             if job.dropped or now > job.deadline:
-                self._waiting -= len(job.items) - job.taken
+                self._pace.take(job.lane, job.sizes[job.taken :])
                 if not job.dropped:
                     late.append(job)
                 continue
@@ -233,7 +249,11 @@ class Batcher:
                 (again if job.taken > begin else kept).append(job)
         self._jobs = kept
         self._jobs.extend(again)  # who had a turn goes to the end
-        self._waiting -= sum(part.end - part.begin for part in batch)
+        for part in batch:
+            self._pace.take(part.job.lane, part.sizes)
+        if batch:
+            self._last = batch[0].job.lane
+            self._pace.begin(self._last, [size for part in batch for size in part.sizes])
         return batch, late
 
     def _run(self, batch: Sequence[_Slice]) -> None:

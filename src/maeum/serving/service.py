@@ -20,7 +20,7 @@ from maeum.serving.metrics import Metrics
 from maeum.serving.refusals import Refusal
 from maeum.serving.schemas import Strict, TargetSpan, TextWithTarget, refusal_of
 from maeum.serving.settings import ServeSettings
-from maeum.serving.store import LoadedModel, ModelStore, Served
+from maeum.serving.store import ModelStore, Results, Served
 from maeum.serving.strictjson import dumps, loads
 
 if TYPE_CHECKING:
@@ -128,12 +128,12 @@ class Service:
 
     async def labels(
         self, request: Request, model: Served, inputs: Sequence[Input], task: str | None = None
-    ) -> list[Answer]:
+    ) -> Results[Answer]:
         """What a model says of texts: all heads, or one."""
         with _library_errors():
             return await model.labels(inputs, task=task, seconds=seconds_left(request))
 
-    async def ask(self, request: Request, model: Served, asked: Any, inputs: Sequence[Input]) -> list[Any]:
+    async def ask(self, request: Request, model: Served, asked: Any, inputs: Sequence[Input]) -> Results[Any]:
         """Something else of every text."""
         with _library_errors():
             return await model.ask(asked, inputs, seconds=seconds_left(request))
@@ -160,7 +160,7 @@ def seconds_left(request: Request) -> float:
     return float(request.state.deadline) - time.monotonic()
 
 
-def reply(value: Any, *, status: int = 200, model: LoadedModel | None = None) -> Response:
+def reply(value: Any, *, status: int = 200, version: str | None = None) -> Response:
     """JSON; and which version of a model made it."""
-    headers = {"x-model-version": model.version} if model is not None else None
+    headers = {"x-model-version": version} if version is not None else None
     return Response(dumps(value), status_code=status, headers=headers, media_type=_JSON)

@@ -44,6 +44,12 @@ class ServeSettings:
     max_concurrency: int = _setting(512, "동시에 받는 요청 수", "Requests at a time; more get 429.", least=1)
     max_streams: int = _setting(4, "동시에 받는 /v1/batch 수", "Batch streams at a time; more get 429.", least=1)
     max_queue: int = _setting(2048, "모델마다 기다리는 글 수", "Texts that wait for a model; more get 429.", least=1)
+    max_delay: float = _setting(
+        5.0,
+        "차례를 기다릴 수 있는 초(잰 속도로 어림)",
+        "Seconds to wait for a turn, at the rate measured; more get 429.",
+        least=0.001,
+    )
     timeout: float = _setting(30.0, "요청 하나의 초", "Seconds of a request; then 503.", least=0.001)
     body_timeout: float = _setting(10.0, "본문을 보내야 하는 초", "Seconds to send a body; then 408.", least=0.001)
     keep_alive: int = _setting(30, "쉬는 연결의 초", "Seconds an idle connection stays open.", least=0)

@@ -10,10 +10,11 @@ import contextlib
 import hashlib
 import re
 import threading
-from collections.abc import Callable, Hashable, Mapping, Sequence
+import time
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ from maeum.serving.metrics import Metrics
 from maeum.serving.refusals import Refusal, unknown_model, unknown_task
 from maeum.serving.settings import ServeSettings
 
+R = TypeVar("R")
 Heads = tuple[str, ...]
 Asked = Callable[["LoadedModel", Input], Any]
 """What is asked of a model about one text, other than its labels."""
@@ -83,6 +85,14 @@ class LoadedModel:
         return answers({name: self.head(name) for name in names}, inputs)
 
 
+class Results(list[R]):
+    """What a model said of texts, and which version of it."""
+
+    def __init__(self, items: Iterable[R], version: str) -> None:
+        super().__init__(items)
+        self.version = version
+
+
 class Served:
     """A model under a name: the folder, what is loaded of it, and the queue in front."""
 
@@ -91,14 +101,20 @@ class Served:
         self.source = source
         self.seen = signature(source)  # before it is opened: what changes meanwhile is seen at the next look
         self.current = LoadedModel.open(Path(source))
-        budget = Budget(settings.batch_texts, settings.batch_chars, settings.max_queue, settings.batch_wait_ms / 1000)
+        budget = Budget(
+            texts=settings.batch_texts,
+            chars=settings.batch_chars,
+            queue=settings.max_queue,
+            delay=settings.max_delay,
+            wait=settings.batch_wait_ms / 1000,
+        )
         self.batcher = Batcher(self._answer, budget, watch=metrics.watch_batches(name), name=f"maeum-batches-{name}")
         metrics.queue.labels(name).set_function(lambda: self.batcher.waiting)
         metrics.loads.labels(name, "ok").inc()
 
     async def labels(
         self, inputs: Sequence[Input], *, task: str | None, seconds: float, patient: bool = False
-    ) -> list[Answer]:
+    ) -> Results[Answer]:
         """What the model says of texts: all heads, or one.
 
         Raises:
@@ -107,20 +123,31 @@ class Served:
         if task is not None:
             self.current.head(task)
         key: Heads = () if task is None else (task,)
-        sizes = [len(item.text) for item in inputs]
-        return await self.batcher.ask(key, inputs, sizes, seconds=seconds, patient=patient)
+        return await self._asked(key, inputs, seconds, patient=patient)
 
-    async def ask(self, asked: Asked, inputs: Sequence[Input], *, seconds: float) -> list[Any]:
+    async def ask(self, asked: Asked, inputs: Sequence[Input], *, seconds: float) -> Results[Any]:
         """Something else of every text, one text at a time."""
-        key = _Once(asked)
-        return await self.batcher.ask(key, inputs, [len(item.text) for item in inputs], seconds=seconds, alone=True)
+        return await self._asked(_Once(asked), inputs, seconds, alone=True)
 
-    def _answer(self, key: Hashable, items: Sequence[Any]) -> Sequence[Any]:
+    async def _asked(
+        self, key: Hashable, inputs: Sequence[Input], seconds: float, *, alone: bool = False, patient: bool = False
+    ) -> Results[Any]:
+        sizes = [len(item.text) for item in inputs]
+        until = time.monotonic() + seconds
+        while True:
+            left = until - time.monotonic()
+            found = await self.batcher.ask(key, inputs, sizes, seconds=left, alone=alone, patient=patient)
+            versions = {version for version, _ in found}
+            # replaced between two batches of one request: two models would speak in one answer, so it is asked again
+            if patient or len(versions) <= 1:
+                return Results((item for _, item in found), found[0][0] if found else self.current.version)
+
+    def _answer(self, key: Hashable, items: Sequence[Any]) -> Sequence[tuple[str, Any]]:
         model = self.current  # one assignment elsewhere: a batch is answered by one model, the old or the new
         if isinstance(key, _Once):
-            return [key.asked(model, item) for item in items]
+            return [(model.version, key.asked(model, item)) for item in items]
         assert isinstance(key, tuple)
-        return model.answer(key or tuple(model.heads), items)
+        return [(model.version, answer) for answer in model.answer(key or tuple(model.heads), items)]
 
 
 class _Once:

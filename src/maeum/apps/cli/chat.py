@@ -23,6 +23,8 @@ BARS, BAR_WIDTH = 5, 30
 HISTORY = 100
 NONE = frozenset({"없음", "감정 없음", "none", "no emotion"})
 """Labels that say there is nothing to name."""
+SPEAKER = "nikl-ea"
+"""The head that speaks first where a model has several: eight emotions make a sentence, KOTE's 44 make a list."""
 
 
 @click.command(
@@ -56,7 +58,7 @@ class _Chat:
     """The state of a conversation.
 
     Args:
-        heads: the model's heads by task; the first one speaks until another is asked for.
+        heads: the model's heads by task; ``SPEAKER`` (or the first) speaks until another is asked for.
         target: what all the sentences are about.
         bars: whether to draw them.
         quiet: no prompt, for input that nobody types.
@@ -64,7 +66,7 @@ class _Chat:
 
     def __init__(self, heads: Mapping[str, Analyzer], *, target: str | None, bars: bool, quiet: bool) -> None:
         self.heads = heads
-        self.task = next(iter(heads))
+        self.task = SPEAKER if SPEAKER in heads else next(iter(heads))
         self.target = target
         self.bars = bars
         self.quiet = quiet

@@ -18,6 +18,8 @@ ROW = 28
 """Height of a bar with its space."""
 _NAMES = 132
 """Widest name beside a bar."""
+_NUMBER = 0.2
+"""What a number beside a bar takes of the axis on a narrow screen."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def scores(bars: Sequence[Bar], colours: Colours) -> Drawing:
 def _beside(bar: Bar) -> float:
     """Where the number stands: at the end of the bar, or right of a threshold tick that would cross it."""
     tick = bar.threshold
-    return tick if tick is not None and bar.score - 0.01 < tick < bar.score + 0.13 and tick <= 1 else bar.score
+    return tick if tick is not None and bar.score - 0.01 < tick < bar.score + _NUMBER and tick <= 1 else bar.score
 
 
 def counts(rows: Rows, colours: Colours, *, title: str) -> Drawing:

@@ -158,6 +158,9 @@ class _Stream(Response):
             await rows.put(_End())
         except _Broken as broken:
             await rows.put(broken.end)
+        except Exception as error:  # whatever it is, the stream says so: it has no time limit that would end it
+            self.service.log("failed", level="error", error=error)
+            await rows.put(_End(internal()))
 
     def _row(self, line: Line) -> _Row:
         try:

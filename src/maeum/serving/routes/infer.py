@@ -39,7 +39,7 @@ def router(service: Service) -> APIRouter:
 
     async def metadata(name: str, version: str | None = None) -> Response:
         model = _model(service, name, version)
-        return reply(_metadata(model), model=model.current)
+        return reply(_metadata(model), version=model.current.version)
 
     async def model_ready(name: str, version: str | None = None) -> Response:
         model, yes = _model(service, name, version), service.lifecycle.ready
@@ -51,10 +51,10 @@ def router(service: Service) -> APIRouter:
         inputs = service.inputs(request, _texts(asked), "inputs.text")
         found = await service.labels(request, model, inputs, _task(asked, model))
         wanted = None if asked.outputs is None else [output.name for output in asked.outputs]
-        head: dict[str, Any] = {"model_name": model.name, "model_version": model.current.version}
+        head: dict[str, Any] = {"model_name": model.name, "model_version": found.version}
         if asked.id is not None:
             head["id"] = asked.id
-        return reply({**head, "outputs": tensors(found, wanted)}, model=model.current)
+        return reply({**head, "outputs": tensors(found, wanted)}, version=found.version)
 
     for prefix, shown in (("/models/{name}", True), ("/models/{name}/versions/{version}", False)):
         about: dict[str, Any] = {"include_in_schema": shown, "response_model": None}

@@ -31,7 +31,7 @@ def router(service: Service) -> APIRouter:
         results = [ranked(item, function, top) for item in found]
         # the Inference API, which knows "parameters", answers a list of lists even for one text
         single = isinstance(asked.inputs, str) and asked.parameters is None
-        return reply(results[0] if single else results, model=model.current)
+        return reply(results[0] if single else results, version=found.version)
 
     for path, shown in (("/predict", True), ("/", False)):
         routes.add_api_route(

@@ -16,7 +16,7 @@ from maeum.serving.refusals import Refusal
 from maeum.serving.routes._described import gives, takes
 from maeum.serving.schemas import EmotionsRequest, ExplainRequest, ReviewsRequest
 from maeum.serving.service import Service, reply
-from maeum.serving.store import LoadedModel
+from maeum.serving.store import LoadedModel, Results
 
 _WORDS = 3
 """Words behind an aspect where ``evidence`` is ``true``."""
@@ -38,7 +38,7 @@ def router(service: Service) -> APIRouter:
         model = service.store.get(asked.model)
         inputs = service.inputs(request, asked.texts)
         found = await service.labels(request, model, inputs, asked.task)
-        return reply({"model": model.name, "results": [emotions(item) for item in found]}, model=model.current)
+        return reply({"model": model.name, "results": [emotions(item) for item in found]}, version=found.version)
 
     @routes.post(
         "/reviews",
@@ -52,12 +52,13 @@ def router(service: Service) -> APIRouter:
         _need_aspects(model.current, model.name)
         inputs = service.inputs(request, asked.texts)
         if asked.evidence is False:
-            found = [review(item) for item in await service.labels(request, model, inputs)]
+            said = await service.labels(request, model, inputs)
+            found = Results(map(review, said), said.version)
         else:
             service.bound_evidence(inputs)
             most = _WORDS if asked.evidence is True else int(asked.evidence)
             found = await service.ask(request, model, functools.partial(_reviewed, most=most), inputs)
-        return reply({"model": model.name, "results": found}, model=model.current)
+        return reply({"model": model.name, "results": found}, version=found.version)
 
     @routes.post(
         "/explain",
@@ -72,7 +73,7 @@ def router(service: Service) -> APIRouter:
         inputs = service.inputs(request, asked.texts)
         service.bound_evidence(inputs)
         found = await service.ask(request, model, functools.partial(_explained, asked=asked), inputs)
-        return reply(_cut(Explanations(tuple(found), model.name).to_dict(), asked.top), model=model.current)
+        return reply(_cut(Explanations(tuple(found), model.name).to_dict(), asked.top), version=found.version)
 
     @routes.get("/models", summary="Models and their tasks", responses=gives("Names, the default first"))
     async def models_route() -> Response:

@@ -18,8 +18,8 @@ from maeum.bulk import BatchSettings, Crew, run_batch
 from maeum.bulk.local import LocalPool
 from maeum.bulk.plan import find_files, make_plan
 from maeum.bulk.work import Assignment, Died, Done
-from maeum.folder import fingerprint
 from maeum.errors import DataError
+from maeum.folder import fingerprint
 
 pytestmark = pytest.mark.slow
 WORDS = ("--format", "jsonl", "--part-rows", "64", "--workers", "2")

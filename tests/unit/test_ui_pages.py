@@ -70,6 +70,16 @@ def test_a_sentence_gets_labels_bars_and_marked_words(page):
     sound(label.select_index(7).run())
 
 
+def test_the_embedded_model_has_a_tab_for_each_head_and_can_show_all_44_labels(page):
+    app = page("sentence", Path("mini"))
+    app.button(key="sentence_example_2").click()
+    sound(app.run())
+    assert [tab.label.rsplit(" ")[-1] for tab in app.tabs] == ["kote", "nikl-ea", "goemotions", "nsmc"]
+    assert "고마웠어요" in html(app)
+    sound(app.toggle(key="sentence_kote_all").set_value(True).run())
+    assert len(next(box for box in app.selectbox if "Evidence" in box.label).options) == 44
+
+
 def test_a_target_that_does_not_occur_is_a_sentence_not_a_traceback(page):
     app = page("sentence")
     app.text_area(key="sentence_text").input("영화가 좋았다")

@@ -67,7 +67,8 @@ class Output:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise self._busy() from error
-            if not _is_still(self.folder / LOCK, file.fileno()):  # removed by a run that just ended: others lock a new one
+            # a run that ended just now has removed the file that we opened: others would lock a new one
+            if not _is_still(self.folder / LOCK, file.fileno()):
                 raise self._busy()
             try:
                 yield

@@ -168,6 +168,16 @@ def curve(
     points: Rows, *, now: float, own: float | None, best: tuple[float, float] | None, colours: Colours
 ) -> Drawing:
     """Precision, recall and F1 along the threshold, where it is now (line), where it was (dashes), and the best F1 (dot)."""
+    layers: list[Any] = [_curves(points, colours), _rule(now, colours.ink, [1, 0], say("지금", "now"))]
+    if own is not None and own <= 1:
+        layers.append(_rule(own, colours.dim, [4, 4], say("모델", "model")))
+    if best is not None:
+        layers.append(_best(best, colours))
+    return alt.layer(*layers).properties(height=380)
+
+
+def _curves(points: Rows, colours: Colours) -> Drawing:
+    """Precision, recall and F1 as lines."""
     names = {
         "precision": say("정밀도", "precision"),
         "recall": say("재현율", "recall"),
@@ -180,7 +190,7 @@ def curve(
     ]
     order = list(names.values())
     kept = alt.Legend(title=None, orient="top", symbolType="stroke", symbolStrokeWidth=3, symbolSize=500)
-    lines = (
+    return (
         _chart(long)
         .mark_line(strokeWidth=2.4, interpolate="step-before")
         .encode(
@@ -209,21 +219,18 @@ def curve(
             ],
         )
     )
-    layers: list[Any] = [lines, _rule(now, colours.ink, [1, 0], say("지금", "now"))]
-    if own is not None and own <= 1:
-        layers.append(_rule(own, colours.dim, [4, 4], say("모델", "model")))
-    if best is not None:
-        point = _chart([{"x": best[0], "y": best[1], "what": say("가장 높은 F1", "best F1")}])
-        tip = [
-            alt.Tooltip("what:N", title=" "),
-            alt.Tooltip("x:Q", title=say("기준값", "threshold"), format=".3f"),
-            alt.Tooltip("y:Q", title="F1", format=".3f"),
-        ]
-        mark = point.mark_point(
-            filled=True, size=130, color=colours.third, stroke=colours.page, strokeWidth=2, opacity=1
-        )
-        layers.append(mark.encode(x="x:Q", y="y:Q", tooltip=tip))
-    return alt.layer(*layers).properties(height=380)
+
+
+def _best(best: tuple[float, float], colours: Colours) -> Drawing:
+    """A dot at (threshold, F1)."""
+    point = _chart([{"x": best[0], "y": best[1], "what": say("가장 높은 F1", "best F1")}])
+    tip = [
+        alt.Tooltip("what:N", title=" "),
+        alt.Tooltip("x:Q", title=say("기준값", "threshold"), format=".3f"),
+        alt.Tooltip("y:Q", title="F1", format=".3f"),
+    ]
+    mark = point.mark_point(filled=True, size=130, color=colours.third, stroke=colours.page, strokeWidth=2, opacity=1)
+    return mark.encode(x="x:Q", y="y:Q", tooltip=tip)
 
 
 def _rule(at: float, colour: str, dash: list[int], name: str) -> Drawing:

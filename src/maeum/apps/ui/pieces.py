@@ -10,7 +10,7 @@ import streamlit as st  # noqa: TID253 - the pages are imported by Streamlit alo
 from maeum._lang import language, say
 from maeum.analyzer import Analysis, Analyzer
 from maeum.apps.ui import charts, marks
-from maeum.apps.ui.look import DARK, LIGHT, Colours, label_colours
+from maeum.apps.ui.look import DARK, LIGHT, NEUTRAL, Colours, label_colours
 from maeum.apps.ui.settings import Settings
 from maeum.apps.ui.state import Model
 from maeum.apps.ui.uploads import SUFFIXES, Look, Upload, look, received
@@ -77,8 +77,7 @@ def answer(analyzer: Analyzer, found: Analysis, key: str) -> None:
     if given:
         show(
             marks.chips(
-                marks.Chip(names[label], palette.get(label, "#8a94a3"), f"{score:.0%}")
-                for label, score in given[:CHIPS]
+                marks.Chip(names[label], palette.get(label, NEUTRAL), f"{score:.0%}") for label, score in given[:CHIPS]
             )
         )
         if len(given) > CHIPS:
@@ -89,7 +88,7 @@ def answer(analyzer: Analyzer, found: Analysis, key: str) -> None:
     every = len(ordered) > TOP and st.session_state.get(f"{key}_all", False)
     shown = ordered if every else ordered[: max(TOP, len(given))]
     bars = [
-        charts.Bar(names[label], score, bounds[label], label in found.labels, palette.get(label, "#8a94a3"))
+        charts.Bar(names[label], score, bounds[label], label in found.labels, palette.get(label, NEUTRAL))
         for label, score in shown
     ]
     scheme = colours()

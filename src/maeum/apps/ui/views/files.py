@@ -10,7 +10,7 @@ import streamlit as st  # noqa: TID253 - the pages are imported by Streamlit alo
 
 from maeum._lang import say
 from maeum.apps.ui import charts, marks, pieces, state
-from maeum.apps.ui.look import grade_colours, label_colours
+from maeum.apps.ui.look import NEUTRAL, grade_colours, label_colours
 from maeum.apps.ui.settings import Settings
 from maeum.apps.ui.uploads import Predicted, Rows, Upload, csv_bytes, predict, read_rows, xlsx_bytes
 from maeum.apps.ui.words import grade_names, label_names, task_name
@@ -165,7 +165,7 @@ def _charts(found: Predicted) -> None:
                 "count": int(totals[n]),
                 "share": float(totals[n] / total),
                 "shown": f"{int(totals[n]):,} ({totals[n] / total:.0%})",
-                "colour": palette.get(task.keys[n], "#8a94a3"),
+                "colour": palette.get(task.keys[n], NEUTRAL),
             }
             for n in order
         ]

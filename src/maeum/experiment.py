@@ -486,7 +486,7 @@ def resolved(spec: str) -> str:
     """
     if spec == "mini":
         return f"frozen:{model_folder.embedded('mini')}"
-    if spec == "encoder:mini" and not Path("mini").exists():
+    if spec == "encoder:mini" and not (Path("mini") / "config.json").is_file():
         return f"encoder:{model_folder.embedded_base()}"
     return spec
 

@@ -212,13 +212,13 @@ def _readable(folder: Path) -> Iterator[None]:
 
 
 def embedded(path: str | Path) -> Path:
-    """The folder of MODEL: ``mini`` is the one in the package, unless there is a folder of that name.
+    """The folder of MODEL: ``mini`` is the one in the package, unless there is a model folder of that name.
 
     Raises:
         UsageError: this version has no embedded model.
     """
     folder = Path(path)
-    if str(path) != "mini" or folder.exists():
+    if str(path) != "mini" or (folder / "manifest.json").is_file():
         return folder
     inside = Path(__file__).parent / "mini"
     if not (inside / "manifest.json").exists():

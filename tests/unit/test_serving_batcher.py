@@ -222,13 +222,16 @@ def test_what_would_wait_too_long_is_refused_at_once_and_taken_again_later() -> 
         await first  # now it is known that a text takes 0.2 s or so
         model.batches.clear()
         running = await held(batcher, model)
-        waiting = [ask(batcher, f"item{n}") for n in range(3)]
         await asyncio.sleep(0.25)
-        with pytest.raises(Refusal) as refused:
-            await ask(batcher, *"abc")
-        assert refused.value.status == 429
+        waiting = [ask(batcher, "item")]
+        await asyncio.sleep(0)
         with pytest.raises(Refusal):  # it would not be done in its own time
-            await ask(batcher, "d", seconds=0.3)
+            await ask(batcher, "d", seconds=0.35)
+        waiting.append(ask(batcher, "item", "item"))
+        await asyncio.sleep(0)
+        with pytest.raises(Refusal) as refused:
+            await ask(batcher, "d")
+        assert refused.value.status == 429
         stream = ask(batcher, "s", patient=True)
         await asyncio.sleep(0)
         model.go.set()

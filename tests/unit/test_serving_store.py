@@ -204,7 +204,8 @@ def test_one_answer_comes_from_one_model(folders: Path, tmp_path: Path) -> None:
     shutil.copytree(folders / "one", tmp_path / "m")
     settings = ServeSettings(reload_seconds=0, batch_texts=2)
     store = ModelStore([str(tmp_path / "m")], settings, Metrics(), Log(io.StringIO()))
-    served, batches = store.get(None), []
+    served = store.get(None)
+    batches: list[int] = []
     before, answer = served.current, served.batcher.answer
 
     def replaced_after_the_first(key: Any, items: Any) -> Any:

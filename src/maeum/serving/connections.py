@@ -25,15 +25,16 @@ class _Gathering:
         """Write at the end of this turn."""
         if data:
             if not self._parts:
-                self._loop.call_soon(self._flush)
+                self._loop.call_soon(self.flush)
             self._parts.append(data)
 
     def close(self) -> None:
         """Write what is left, then close."""
-        self._flush()
+        self.flush()
         self._transport.close()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write now what was gathered."""
         parts, self._parts = self._parts, []
         if parts and not self._transport.is_closing():
             self._transport.write(b"".join(parts))
@@ -49,7 +50,8 @@ def guarded(settings: ServeSettings) -> type[H11Protocol]:
         _reading_due: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: Any) -> None:
-            super().connection_made(_Gathering(transport, self.loop))  # type: ignore[arg-type]  # it acts as one
+            self._gathering = _Gathering(transport, self.loop)
+            super().connection_made(self._gathering)  # type: ignore[arg-type]  # it acts as one
             self._watch_headers()
 
         def data_received(self, data: bytes) -> None:
@@ -58,6 +60,11 @@ def guarded(settings: ServeSettings) -> type[H11Protocol]:
             except Exception:  # h11 refuses to answer 400 to a body that breaks while its answer is being sent
                 self.transport.abort()
             self._watch_headers()
+
+        def on_response_complete(self) -> None:
+            # now, not at the end of the turn: under load a turn is what hundreds of others want
+            self._gathering.flush()
+            super().on_response_complete()
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._headers_due = _stopped(self._headers_due)

@@ -5,15 +5,21 @@ What other packages log comes out as one event each, its exceptions without thei
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import queue
 import sys
+import threading
 import time
 import traceback
+from collections.abc import Iterator
 from typing import Any, TextIO
 
 LOGGER = "maeum.serve"
 _FOREIGN = ("uvicorn.error", "asyncio")
+_MOST_LINES = 10_000
+"""Lines that may wait for a stream that is slow; what comes then is counted, not kept."""
 
 
 class _JsonLines(logging.Formatter):
@@ -41,6 +47,54 @@ def exception_fields(error: BaseException) -> dict[str, Any]:
     }
 
 
+class Behind:
+    """A stream whose lines are written by a thread of their own, many in one go.
+
+    Each write lets go of the interpreter lock, and who answers HTTP beside a model that computes waits long to get it back;
+    and a stream that nobody reads must not stop the service.
+    """
+
+    def __init__(self, stream: TextIO, most: int = _MOST_LINES) -> None:
+        self._stream = stream
+        self._most = most
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._lost = 0
+        self._thread = threading.Thread(target=self._work, name="maeum-log", daemon=True)
+        self._thread.start()
+
+    def write(self, text: str) -> None:
+        """Write soon."""
+        if self._lines.qsize() < self._most:
+            self._lines.put(text)
+        else:
+            self._lost += 1
+
+    def flush(self) -> None:
+        """What waits is written as soon as it can be."""
+
+    def close(self, seconds: float = 2.0) -> None:
+        """Write what waits, unless the stream does not take it."""
+        self._lines.put(None)
+        self._thread.join(seconds)
+
+    def _work(self) -> None:
+        line: str | None = ""
+        while line is not None:
+            lines = []
+            line = self._lines.get()
+            while line is not None:
+                lines.append(line)
+                if self._lines.empty():
+                    break
+                line = self._lines.get()
+            if self._lost:
+                lost, self._lost = self._lost, 0
+                lines.append(json.dumps({"level": "warning", "event": "log_lines_lost", "lines": lost}) + "\n")
+            with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+                self._stream.write("".join(lines))
+                self._stream.flush()
+
+
 class Log:
     """Where a service says what happens.
 
@@ -59,6 +113,18 @@ class Log:
         """Write one event."""
         number = logging.getLevelNamesMapping()[level.upper()]
         self._logger.log(number, event, extra={"fields": fields}, exc_info=error)
+
+    @contextlib.contextmanager
+    def behind(self) -> Iterator[None]:
+        """Write on a thread of its own for the time being."""
+        stream = self._handler.stream
+        writer = Behind(stream)
+        self._handler.setStream(writer)  # all a handler asks of it is write and flush
+        try:
+            yield
+        finally:
+            self._handler.setStream(stream)
+            writer.close()
 
     def take_over(self) -> None:
         """Write what the server underneath logs, too, instead of its own lines."""

@@ -55,11 +55,12 @@ def serve(
         service.store.start()
         # the thread that answers HTTP waits at most so long for one that prepares texts in Python
         sys.setswitchinterval(_SWITCH_SECONDS)
-        try:
-            make_server(service, keys).run(sockets=[listener])
-        finally:
-            service.store.stop()
-            log("stopped")
+        with log.behind():
+            try:
+                make_server(service, keys).run(sockets=[listener])
+            finally:
+                service.store.stop()
+                log("stopped")
 
 
 def make_server(service: Service, keys: Sequence[bytes] = ()) -> uvicorn.Server:

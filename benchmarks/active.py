@@ -1,0 +1,220 @@
+"""Labels bought in batches: our sampling mix against plain chance and against each criterion alone, on the linear model.
+
+    python benchmarks/active.py [--data DIR] [--sets kote,nsmc] [--seeds 0,1,2,3,4] [--sizes 200,…]
+                                [--strategies random,mix,…] [--weights threshold=1,…] [--name active]
+
+The labels of a training set are hidden. Every strategy starts from the same 200 rows picked by chance, trains, picks the
+next batch, "buys" its labels and trains anew. Judged on rows that no strategy sees: macro-F1 with thresholds from the
+bought rows' own out-of-fold probabilities (KOTE, 44 labels), accuracy (NSMC, 2 classes). ``mix`` is what ``maeum sample
+--train`` does, a tenth of it picked by chance; the others are one criterion alone without chance or diversity.
+``saving``: the share of rows that a strategy needs fewer than chance for the quality chance has at the end, read off the
+straight lines between the measured sizes of its mean curve; below 0 it needs more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _results import RESULTS, save
+from numpy.typing import NDArray
+
+import maeum
+from maeum._svg_plot import Line, Panel, sheet
+from maeum.analyzer import Analyzer
+from maeum.data import Dataset, Example
+from maeum.experiment import prepare_all
+from maeum.formats.options import ReadReport
+from maeum.metrics import decision_metrics
+from maeum.models.ensemble import MeanPredictor
+from maeum.models.linear import LinearClassifier
+from maeum.sampling import CRITERIA, Pool, SampleSettings, sample
+from maeum.splits import duplicate_groups, fold_numbers
+from maeum.text import TextPrep
+from maeum.thresholds import tune_thresholds
+
+SIZES = (200, 600, 1200, 2000, 3000)
+POOL, JUDGE = 8000, 4000
+STRATEGIES = {
+    "kote": ("random", "mix", "threshold", "rare", "outlier"),
+    "nsmc": ("random", "mix", "uncertainty", "disagreement", "rare", "outlier"),
+}
+COLOURS = {"random": 4, "mix": 1, "threshold": 2, "uncertainty": 2, "rare": 3, "outlier": 3, "disagreement": 2}
+STROKES = {"outlier": "dot", "disagreement": "dash"}
+MEMBERS = 3
+
+
+class Rows(Pool):
+    """A pool that is in memory already."""
+
+    def __init__(self, rows: Dataset) -> None:
+        self.source, self.report, self._rows = "memory", ReadReport(rows=len(rows)), rows
+
+    def rows(self, *, first: bool) -> Iterator[tuple[Example, tuple[str, ...]]]:
+        """The rows, in one group."""
+        return ((row, ()) for row in self._rows)
+
+
+@functools.cache
+def whole(data: Path) -> Dataset:
+    """All of NSMC, each text once, so that no text judges that was bought."""
+    rows = maeum.read(data / "nsmc" / "train.tsv", format="nsmc")
+    return rows.select(np.unique(duplicate_groups(rows.texts), return_index=True)[1])
+
+
+@functools.cache
+def load(name: str, data: Path, seed: int) -> tuple[Dataset, Dataset]:
+    """Rows whose labels can be bought, and rows that judge."""
+    if name == "kote":
+        return tuple(maeum.read(data / "kote" / f"{part}.tsv", format="kote") for part in ("train", "dev"))  # type: ignore[return-value]
+    rows = whole(data)
+    part = np.random.default_rng(seed).choice(len(rows), POOL + JUDGE, replace=False)
+    return rows.select(part[JUDGE:]), rows.select(part[:JUDGE])
+
+
+def train(rows: Dataset, *, committee: bool, seed: int) -> Analyzer:
+    """A linear model with thresholds of its own out-of-fold probabilities; with ``committee`` the mean of fold models."""
+    prep = TextPrep.named("default")
+    inputs = prepare_all(prep, rows.inputs)
+    folds = MEMBERS if committee else 5
+    fold = fold_numbers(rows.y, duplicate_groups(rows.texts), folds=folds, seed=seed)
+    model: Any = LinearClassifier(rows.task, seed=seed)
+    oof = model.fit_folds(inputs, rows.y, fold)
+    if committee:
+        parts = [np.flatnonzero(fold != number) for number in range(folds)]
+        members = [
+            LinearClassifier(rows.task, seed=seed).fit([inputs[row] for row in part], rows.y[part]) for part in parts
+        ]
+        model = MeanPredictor(rows.task, members)
+    rule = tune_thresholds(rows.y, oof, rows.task, objective="macro-f1", shrinkage=5.0)
+    return Analyzer(model, prep=prep, thresholds=rule)
+
+
+def quality(analyzer: Analyzer, judge: Dataset) -> float:
+    """Macro-F1, or accuracy where labels exclude each other."""
+    found = decision_metrics(judge.y, analyzer.decide(analyzer.predict_proba(judge)))
+    return float(found["subset_accuracy" if judge.task.kind == "multiclass" else "macro_f1"])
+
+
+def buy(
+    strategy: str,
+    analyzer: Analyzer,
+    have: NDArray[Any],
+    pool: Dataset,
+    count: int,
+    seed: int,
+    weights: dict[str, float],
+) -> NDArray[Any]:
+    """Row numbers of the pool to label next."""
+    rest = np.setdiff1d(np.arange(len(pool)), have)
+    if strategy == "random":
+        return np.random.default_rng(seed + count).choice(rest, count, replace=False)
+    if strategy == "mix":
+        settings = SampleSettings(n=count, weights=weights, vectors="ngrams", seed=seed)
+    else:
+        alone = {name: float(name == strategy) for name in (*CRITERIA, "diversity")}
+        settings = SampleSettings(n=count, weights=alone, vectors="ngrams", random_share=0, seed=seed)
+    found = sample(analyzer, Rows(pool.select(rest)), settings, train=pool.select(have).examples)
+    number = {example.id: row for row, example in enumerate(pool)}
+    return np.array([number[row.id] for row in found.rows])
+
+
+def curve(
+    strategy: str, name: str, data: Path, sizes: tuple[int, ...], seed: int, weights: dict[str, float]
+) -> list[float]:
+    """Quality at every size."""
+    pool, judge = load(name, data, seed)
+    have = np.random.default_rng(seed).choice(len(pool), sizes[0], replace=False)
+    scores: list[float] = []
+    analyzer: Analyzer | None = None
+    for size in sizes:
+        if analyzer is not None:
+            have = np.concatenate([have, buy(strategy, analyzer, have, pool, size - len(have), seed, weights)])
+        analyzer = train(pool.select(have), committee=False, seed=seed)
+        scores.append(quality(analyzer, judge))
+        if strategy == "disagreement" and size < sizes[-1]:
+            analyzer = train(pool.select(have), committee=True, seed=seed)
+    return scores
+
+
+def saving(sizes: NDArray[Any], chance: NDArray[Any], other: NDArray[Any]) -> float | None:
+    """Share of rows fewer than chance for chance's last quality; None where a strategy does not get there."""
+    goal = float(chance[-1])
+    best = np.maximum.accumulate(other)
+    if best[-1] < goal:
+        return None
+    return float(1 - np.interp(goal, best, sizes) / sizes[-1])
+
+
+def summary(sizes: tuple[int, ...], runs: dict[str, list[list[float]]]) -> list[dict[str, Any]]:
+    """Per strategy: mean curve, its difference to chance at every size with a 95% interval over seeds, and the saving."""
+    chance = np.array(runs["random"])
+    rows = []
+    for strategy, found in runs.items():
+        scores = np.array(found)
+        gap = scores - chance
+        half = 2.776 * gap.std(0, ddof=1) / np.sqrt(len(gap)) if len(gap) > 1 else np.full(len(sizes), np.nan)
+        rows.append(
+            {
+                "strategy": strategy,
+                "mean": scores.mean(0).round(4).tolist(),
+                "minus_random": gap.mean(0).round(4).tolist(),
+                "interval_half": half.round(4).tolist() if len(gap) > 1 else None,
+                "saving": saving(np.array(sizes), chance.mean(0), scores.mean(0)),
+                "runs": scores.round(4).tolist(),
+            }
+        )
+    return rows
+
+
+def main() -> None:
+    """Print a table per set, save everything, draw it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--sets", default="kote,nsmc")
+    parser.add_argument("--seeds", default="0,1,2,3,4")
+    parser.add_argument("--sizes", default=",".join(map(str, SIZES)))
+    parser.add_argument("--strategies")
+    parser.add_argument("--weights", default="")
+    parser.add_argument("--name", default="active")
+    words = parser.parse_args()
+    warnings.simplefilter("ignore")
+    sizes = tuple(map(int, words.sizes.split(",")))
+    weights = {name: float(value) for name, value in (part.split("=") for part in words.weights.split(",") if part)}
+    panels, result = [], []
+    for name in words.sets.split(","):
+        start = time.perf_counter()
+        runs: dict[str, list[list[float]]] = {}
+        for strategy in words.strategies.split(",") if words.strategies else STRATEGIES[name]:
+            runs[strategy] = [
+                curve(strategy, name, words.data, sizes, int(seed), weights) for seed in words.seeds.split(",")
+            ]
+            shown = " ".join(f"{value:.4f}" for value in np.mean(runs[strategy], 0))
+            print(f"{name:6}{strategy:14}{shown}  [{time.perf_counter() - start:.0f} s]", flush=True)
+        rows = summary(sizes, runs)
+        for row in rows:
+            told = "never" if row["saving"] is None else f"{row['saving']:+.0%}"
+            print(
+                f"{name:6}{row['strategy']:14}minus random {row['minus_random']} ± {row['interval_half']}  saving {told}"
+            )
+        result.append({"data": name, "sizes": sizes, "seeds": words.seeds, "strategies": rows})
+        lines = [
+            Line(row["strategy"], sizes, row["mean"], COLOURS[row["strategy"]], STROKES.get(row["strategy"], ""))
+            for row in rows
+        ]
+        title = f"{name}: {'macro-F1' if name == 'kote' else 'accuracy'}"
+        panels.append(Panel(title, lines, "labelled rows"))
+    path = save(words.name, {"weights": weights or "default", "sets": result})
+    figure = RESULTS / path.name.replace(".json", ".svg")
+    figure.write_text(sheet(panels, title="What a labelled row is worth"), encoding="utf-8")
+    print("saved", path.name, figure.name)
+
+
+if __name__ == "__main__":
+    main()

@@ -18,7 +18,7 @@ from maeum._files import read_json
 from maeum.experiment import TrainSettings
 
 MINI = Path(maeum.__file__).parent / "mini"
-HEADS = ("kote", "nikl-ea", "goemotions", "nsmc")
+HEADS = ("nikl-ea", "kote", "goemotions", "nsmc")
 GLAD, ANGRY = "드디어 콘서트 표를 구했다!! 너무 행복해", "두 번 다시 안 산다. 환불도 안 해주고 진짜 화가 난다"
 
 

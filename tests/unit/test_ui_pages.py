@@ -74,7 +74,7 @@ def test_the_embedded_model_has_a_tab_for_each_head_and_can_show_all_44_labels(p
     app = page("sentence", Path("mini"))
     app.button(key="sentence_example_2").click()
     sound(app.run())
-    assert [tab.label.rsplit(" ")[-1] for tab in app.tabs] == ["kote", "nikl-ea", "goemotions", "nsmc"]
+    assert [tab.label.rsplit(" ")[-1] for tab in app.tabs] == ["nikl-ea", "kote", "goemotions", "nsmc"]
     assert "고마웠어요" in html(app)
     sound(app.toggle(key="sentence_kote_all").set_value(True).run())
     assert len(next(box for box in app.selectbox if "Evidence" in box.label).options) == 44

@@ -76,6 +76,8 @@ def test_the_embedded_model_has_a_tab_for_each_head_and_can_show_all_44_labels(p
     sound(app.run())
     assert [tab.label.rsplit(" ")[-1] for tab in app.tabs] == ["nikl-ea", "kote", "goemotions", "nsmc"]
     assert "고마웠어요" in html(app)
+    app.session_state["sentence_head_en"] = app.tabs[1].label  # only the open tab is drawn
+    app.run()
     sound(app.toggle(key="sentence_kote_all").set_value(True).run())
     assert len(next(box for box in app.selectbox if "Evidence" in box.label).options) == 44
 

@@ -277,7 +277,7 @@ def test_thresholds_are_moved_taken_away_and_saved(visit, tmp_path):
     for _ in range(3):  # one by one: while the page is drawn anew, a slow machine may miss a key
         visit.page.keyboard.press("ArrowRight")
         visit.settle()
-    shown = float(visit.page.get_by_role("slider").first.get_attribute("aria-valuenow") or "nan")
+    shown = float(visit.page.get_by_role("slider").first.input_value())
     assert visit.page.locator(".mm-card small.up, .mm-card small.down").count() >= 1
     visit.keep("thresholds")
     with visit.page.expect_download() as waiting:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,12 @@ def draw(name: str) -> None:
     from maeum.apps.ui.views import PAGES
 
     one(next(page for page in PAGES if page.name == name))
+
+
+@pytest.fixture(autouse=True)
+def _own_main_module(monkeypatch):
+    """AppTest leaves the page as ``__main__``, which worker processes of later tests would then try to run."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
 @pytest.fixture

@@ -245,7 +245,7 @@ def test_damage_and_newer_versions_are_refused_in_one_sentence(run):
         (["train"], 2, "missing"),
         (["trian", "x"], 2, "did you mean 'train'"),
         (["train", "sample:nikl-ea", "-o", "y", "--fold", "3"], 2, "--folds"),
-            (["analyze", "좋다", "--model", "nowhere"], 1, "there is no model folder"),
+        (["analyze", "좋다", "--model", "nowhere"], 1, "there is no model folder"),
         (["--lang", "fr", "doctor"], 2, "ko | en"),
     ],
 )

@@ -68,7 +68,9 @@ def command(*words: object) -> list[str]:
 def watch(words: list[str], output: Path, parts: int, *, kill_at: int | None = None) -> Watched:
     """Run a command to its end, or kill its main process when so many parts are there."""
     seen, begun = Watched(), time.perf_counter()
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, env={**os.environ, "MAEUM_LANG": "en"})
+    # a worker computes on one thread; with more, sums of the single process are added up in another order
+    env = {**os.environ, "MAEUM_LANG": "en", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, env=env)
     workers: set[int] = set()
     while True:
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)

@@ -15,6 +15,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -74,14 +75,32 @@ def write_text(path: Path, text: str) -> None:
         file.write(text)
 
 
+@dataclass(frozen=True)
+class Kind:
+    """What tells a folder of ours, which may be replaced, from anybody else's."""
+
+    mark: str
+    """A file that every such folder has."""
+    ko: str
+    """What another folder is not, to end in ``…가 아니어서``."""
+    en: str
+    """The same as a predicate."""
+    lost_ko: str = ""
+    lost_en: str = ""
+    """What ``--overwrite`` would lose, in brackets."""
+
+
+MODEL_FOLDER = Kind("manifest.json", "maeum이 만든 모델 폴더", "is not a model folder written by maeum")
+
+
 @contextlib.contextmanager
-def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+def atomic_folder(path: Path, *, overwrite: bool = False, kind: Kind = MODEL_FOLDER) -> Iterator[Path]:
     """A folder that appears under its name only when the block ends without an error.
 
     Yields a temporary sibling to write into. An existing folder is refused unless ``overwrite``, and then
     swapped in one step where the system can (Linux ``renameat2``), else in two renames.
     """
-    refuse_existing(path, overwrite=overwrite)
+    refuse_existing(path, overwrite=overwrite, kind=kind)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     try:
@@ -100,11 +119,11 @@ def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def refuse_existing(path: Path, *, overwrite: bool) -> None:
+def refuse_existing(path: Path, *, overwrite: bool, kind: Kind = MODEL_FOLDER) -> None:
     """Say early that an output is in the way, before any long work starts.
 
     Raises:
-        UsageError: ``path`` is a file, or exists and ``overwrite`` is off, or is a folder maeum did not write.
+        UsageError: ``path`` is a file, or exists and ``overwrite`` is off, or is a folder of another kind.
     """
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         if path.is_dir():
@@ -112,13 +131,13 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
         return
     if not overwrite:
         raise UsageError(
-            f"'{path}'이(가) 이미 있습니다. 다른 이름을 쓰거나 --overwrite를 붙이세요.",
-            f"'{path}' already exists; choose another name or add --overwrite",
+            f"'{path}'이(가) 이미 있습니다. 다른 이름을 쓰거나 --overwrite를 붙이세요{kind.lost_ko}.",
+            f"'{path}' already exists; choose another name or add --overwrite{kind.lost_en}",
         )
-    if not path.is_dir() or not (path / "manifest.json").exists():
+    if not path.is_dir() or not (path / kind.mark).exists():
         raise UsageError(
-            f"'{path}'은(는) maeum이 만든 모델 폴더가 아니어서 덮어쓰지 않습니다. 직접 지우거나 다른 이름을 쓰세요.",
-            f"'{path}' is not a model folder written by maeum, so it is not overwritten; remove it yourself or choose another name",
+            f"'{path}'은(는) {kind.ko}가 아니어서 덮어쓰지 않습니다. 직접 지우거나 다른 이름을 쓰세요.",
+            f"'{path}' {kind.en}, so it is not overwritten; remove it yourself or choose another name",
         )
 
 

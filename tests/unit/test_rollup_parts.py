@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maeum.errors import DataError, UsageError
+from maeum.formats.tables_out import safe_cell
 from maeum.rolling import Settings
 from maeum.rolling.counting import Counts, Slice, Slicer, sides, wilson
 from maeum.rolling.examples import Sampler, text_key
 from maeum.rolling.index import RowIndex
 from maeum.rolling.periods import parse_day, period_of, place_of, short_year
-from maeum.rolling.tables import safe_cell
 from maeum.rolling.words import Vocabulary, WordCounts, log_odds, words
 from maeum.task import Label, Task
 

@@ -15,7 +15,7 @@ from maeum._lang import say
 from maeum.data import Dataset
 from maeum.errors import TaskMismatch
 from maeum.evaluation import score_model, score_predictions
-from maeum.folder import embedded, head_names, load
+from maeum.folder import fingerprint, head_names, load
 from maeum.models.base import Proba
 
 
@@ -68,7 +68,7 @@ def open_side(path: str | Path, data: Dataset) -> Side:
         )
     return Side(
         str(path),
-        sha256_file(embedded(path) / "manifest.json")[:16],
+        fingerprint(path)[:16],
         scored.proba,
         decided,
         None if graded is None else tuple({item["aspect"]: item["sentiment"] for item in row} for row in graded),

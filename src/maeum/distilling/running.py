@@ -13,7 +13,7 @@ import numpy as np
 
 from maeum import folder as model_folder
 from maeum import measuring
-from maeum._files import refuse_existing, sha256_file
+from maeum._files import refuse_existing
 from maeum._lang import say
 from maeum._processes import process_count
 from maeum._progress import Line
@@ -140,7 +140,7 @@ class _Run:
         teacher = self.teacher
         start = time.perf_counter()
         identity = {
-            "teacher": sha256_file(self.place / "manifest.json"),
+            "teacher": model_folder.fingerprint(self.place),
             "task": teacher.task.fingerprint,
             "texts": pool.digest(),
             "maeum": __version__,

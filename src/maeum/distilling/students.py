@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maeum import folder as model_folder
-from maeum._files import sha256_file
 from maeum._lang import say
 from maeum._progress import Line
 from maeum._version import __version__
@@ -160,7 +159,7 @@ def _identity(lesson: Lesson) -> dict[str, Any]:
     start = settings.argument if settings.kind == "model" else settings.start
     return {
         "settings": settings.identity(),
-        "start": None if start is None else sha256_file(model_folder.embedded(start) / "manifest.json"),
+        "start": None if start is None else model_folder.fingerprint(start),
         "pool": pool.digest(),
         "soft": _digest(lesson.soft),
         "decided": _digest(lesson.decided),

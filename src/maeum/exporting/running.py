@@ -19,7 +19,6 @@ from maeum._files import (
     pretty_json,
     read_json,
     refuse_existing,
-    sha256_file,
     write_text,
 )
 from maeum._lang import say
@@ -110,7 +109,7 @@ def export(
     if data is not None:
         _check_task(data, analyzers)
     with tempfile.TemporaryDirectory() as work:
-        exporter = Exporter(Path(work), sha256_file(source / "manifest.json"), _metadata(analyzers))
+        exporter = Exporter(Path(work), model_folder.fingerprint(source), _metadata(analyzers))
         progress(say("그래프로 바꾸고 원래 모델과 비교", "making the graph and comparing it with the model"))
         chosen = _full(exporter, analyzers)
         facts: dict[str, Any] = {"asked": precision, "precision": "fp32", "reasons": [], "measured": {}}

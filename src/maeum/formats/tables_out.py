@@ -1,7 +1,8 @@
 """Examples to tables: CSV (utf-8-sig, which Excel opens), TSV, xlsx and Parquet, and a plain row writer for them.
 
 Cells are kept as they are: a text that starts with ``=`` stays that text. In xlsx it is stored as a string and
-never computed; a CSV opened in Excel may compute it, so give xlsx to people whom you do not know.
+never computed; a CSV opened in Excel may compute it, so give xlsx to people whom you do not know. Tables that nothing
+reads back go through ``safe_cell`` first.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import csv
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -23,6 +25,23 @@ from maeum.task import Task
 
 TableKind = Literal["csv", "tsv", "xlsx", "parquet"]
 WriteRow = Callable[[Sequence[Any]], None]
+
+_FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
+_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
+
+
+def safe_cell(cell: Any) -> Any:
+    """A CSV cell that no spreadsheet computes: ``'`` before a text that would begin a formula.
+
+    Numbers stay as they are, and so do texts that are nothing but a number (the grade ``-2``). Parquet needs no guard.
+
+    >>> safe_cell("=1+1"), safe_cell("-2"), safe_cell(-2), safe_cell("배송")
+    ("'=1+1", '-2', -2, '배송')
+    """
+    if isinstance(cell, str) and _FORMULA.match(cell) and not _NUMBER.fullmatch(cell):
+        return f"'{cell}"
+    return cell
+
 
 _EXCEL_CELL = 32_767
 _EXCEL_ROWS = 1_048_576

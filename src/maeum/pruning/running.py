@@ -148,7 +148,7 @@ def prune(
     work = Path(f"{output}.partial")
     identity = {
         "settings": dataclasses.asdict(settings) | {"model_options": dict(settings.model_options)},
-        "model": sha256_file(place / "manifest.json"),
+        "model": model_folder.fingerprint(place),
         "data": None if rows.train is None else rows.train.fingerprint,
         "vocabulary": None if corpus is None else _corpus_identity(corpus, reading),
         "maeum": __version__,

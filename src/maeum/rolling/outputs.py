@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from maeum._files import atomic_folder, pretty_json, sha256_file, write_text
+from maeum._files import Kind, atomic_folder, pretty_json, refuse_existing, sha256_file, write_text
 from maeum._version import __version__
 from maeum.errors import UsageError
 from maeum.formats import ReadReport
@@ -16,6 +16,8 @@ from maeum.rolling.page import page
 from maeum.rolling.rollup import Result, notes
 from maeum.rolling.stored import Stored
 from maeum.rolling.tables import write_tables
+
+FOLDER = Kind("rollup.json", "maeum rollup이 만든 폴더", "was not written by maeum rollup")
 
 
 def write(
@@ -29,9 +31,7 @@ def write(
         report: what reading the input came to.
         partial: the folder of work in progress.
     """
-    done = partial / "done"
-    shutil.rmtree(done, ignore_errors=True)
-    with atomic_folder(done) as folder:
+    with atomic_folder(output, overwrite=True, kind=FOLDER) as folder:  # ``refuse`` was asked at the start
         write_tables(result, folder, lambda place: stored.at(place)[1])
         write_text(folder / "report.html", page(result))
         summary = {
@@ -44,12 +44,7 @@ def write(
             "notes": list(notes(result)),
             "files": {path.name: sha256_file(path) for path in sorted(folder.iterdir())},
         }
-        write_text(folder / "rollup.json", pretty_json(summary))
-    if output.exists():
-        old = partial / "old"
-        shutil.rmtree(old, ignore_errors=True)
-        output.rename(old)
-    done.rename(output)
+        write_text(folder / FOLDER.mark, pretty_json(summary))
     shutil.rmtree(partial, ignore_errors=True)
 
 
@@ -60,26 +55,13 @@ def refuse(output: Path, *, overwrite: bool) -> None:
         UsageError: it exists and may not be replaced.
     """
     partial = output.with_name(output.name + ".partial")
-    ours = ("predictions.jsonl", "rows-", "table-", "done", "old", ".done")
+    ours = ("predictions.jsonl", "rows-", "table-")
     if partial.exists() and not (partial.is_dir() and all(p.name.startswith(ours) for p in partial.iterdir())):
         raise UsageError(
             f"'{partial}'에 다른 작업의 것이 있습니다. 그 작업을 끝내거나 다른 이름을 쓰세요.",
             f"'{partial}' belongs to another job; finish that one, or choose another name",
         )
-    if output.is_dir() and not any(output.iterdir()):
-        output.rmdir()
-    if not output.exists():
-        return
-    if not overwrite:
-        raise UsageError(
-            f"'{output}'이(가) 이미 있습니다. 다른 이름을 쓰거나 --overwrite를 붙이세요.",
-            f"'{output}' already exists; choose another name or add --overwrite",
-        )
-    if not (output / "rollup.json").is_file():
-        raise UsageError(
-            f"'{output}'은(는) maeum rollup이 만든 폴더가 아니어서 덮어쓰지 않습니다. 직접 지우거나 다른 이름을 쓰세요.",
-            f"'{output}' was not written by maeum rollup, so it is not overwritten; remove it yourself or choose another name",
-        )
+    refuse_existing(output, overwrite=overwrite, kind=FOLDER)
 
 
 def _counts(result: Result) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from maeum._progress import Line, steps
 from maeum.analyzer import Analyzer
 from maeum.errors import DataError, UsageError
 from maeum.evaluation import predictions_task
-from maeum.folder import embedded, load
+from maeum.folder import embedded, fingerprint, load
 from maeum.formats import (
     ReadOptions,
     ReadReport,
@@ -313,7 +313,7 @@ class _Run:
 def _fingerprint(folder: Path | None) -> str:
     if folder is None:
         return uuid.uuid4().hex  # a model in memory has no file to tell it by, so nothing of it is resumed
-    return sha256_file(folder / "manifest.json")
+    return fingerprint(folder)
 
 
 def _identity(reading: ReadOptions, format: str | None, task: Task) -> dict[str, Any]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from maeum._files import atomic_text
-from maeum.formats.tables_out import TableKind, open_table
+from maeum.formats.tables_out import TableKind, open_table, safe_cell
 from maeum.rolling.counting import ALL
 from maeum.rolling.rollup import Cell, Result
 from maeum.task import Task
@@ -18,23 +17,6 @@ COUNTED = ("aspect", "name", "grade", "grade_name", "count", "of", "share", "low
 """``share`` is ``count / of`` with its 95% interval; ``of`` the texts with the aspect, or all rows where labels have no
 grades; ``rows`` the rows of the slice."""
 _KINDS: tuple[TableKind, ...] = ("csv", "parquet")
-
-
-_FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
-_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
-
-
-def safe_cell(cell: Any) -> Any:
-    """A CSV cell that no spreadsheet computes: ``'`` before a text that would begin a formula.
-
-    Numbers stay as they are, and so do texts that are nothing but a number (the grade ``-2``). Parquet needs no guard.
-
-    >>> safe_cell("=1+1"), safe_cell("-2"), safe_cell(-2), safe_cell("배송")
-    ("'=1+1", '-2', -2, '배송')
-    """
-    if isinstance(cell, str) and _FORMULA.match(cell) and not _NUMBER.fullmatch(cell):
-        return f"'{cell}"
-    return cell
 
 
 def write_tables(result: Result, folder: Path, whole: Callable[[int], str]) -> None:

@@ -7,7 +7,6 @@ over between two batches; one that cannot be opened is left alone, and the old m
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import re
 import threading
 import time
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 from maeum.analyzer import Analyzer
 from maeum.data import Input
 from maeum.errors import MaeumError, UsageError
-from maeum.folder import embedded, load_heads
+from maeum.folder import embedded, fingerprint, load_heads
 from maeum.models.base import Grades
 from maeum.serving.answers import Answer, answers
 from maeum.serving.batcher import Batcher, Budget
@@ -56,7 +55,7 @@ class LoadedModel:
             MaeumError: see ``maeum.folder.load``.
         """
         heads = load_heads(folder)
-        version = hashlib.sha256((embedded(folder) / "manifest.json").read_bytes()).hexdigest()[:12]
+        version = fingerprint(folder)[:12]
         model = cls(heads, version)
         model.answer(tuple(model.heads), [Input(_WARM)])
         for head in model.heads.values():

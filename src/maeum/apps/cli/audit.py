@@ -122,9 +122,10 @@ if TYPE_CHECKING:
 @quiet_option
 def audit(data: str, output: str, apply_list: str | None, **words: Any) -> None:
     """Parse, call ``maeum.auditing``, say what was found."""
+    from maeum._files import refuse_existing
     from maeum.auditing import Settings, write
     from maeum.auditing import audit as run
-    from maeum.auditing.outputs import refuse
+    from maeum.auditing.outputs import FOLDER
     from maeum.errors import UsageError
 
     progress = Say(quiet=words["quiet"] or words["as_json"])
@@ -134,7 +135,7 @@ def audit(data: str, output: str, apply_list: str | None, **words: Any) -> None:
         return
     if words["who"] or words["when"]:
         raise UsageError("--who와 --when은 --apply와 함께 씁니다.", "--who and --when go with --apply")
-    refuse(Path(output), overwrite=words["overwrite"])
+    refuse_existing(Path(output), overwrite=words["overwrite"], kind=FOLDER)
     settings = Settings(**{name: words[name] for name in ("expected_errors", "method", "top", "near", "seed")})
     progress(say(f"읽는 중: {data}", f"reading {data}"))
     rows = read_data(data, task=task_or_none(words["task"]), rejects_beside=output, **reading)

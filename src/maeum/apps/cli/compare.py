@@ -77,10 +77,11 @@ from maeum.apps.cli._options import (
 @quiet_option
 def compare(a: str, b: str, data: str, output: str | None, loop: str | None, **words: Any) -> None:
     """Parse, call ``maeum.comparing``, print the tables."""
+    from maeum._files import refuse_existing
     from maeum.apps.cli._models import head_for
     from maeum.comparing import compare as run
     from maeum.comparing import record, write
-    from maeum.comparing.outputs import refuse
+    from maeum.comparing.outputs import FOLDER
     from maeum.errors import UsageError
     from maeum.folder import load
     from maeum.formats import open_source
@@ -91,7 +92,7 @@ def compare(a: str, b: str, data: str, output: str | None, loop: str | None, **w
             "--note, --decisions and --labelled go with --loop",
         )
     if output is not None:
-        refuse(Path(output), overwrite=words["overwrite"])
+        refuse_existing(Path(output), overwrite=words["overwrite"], kind=FOLDER)
     reading = {name: words[name] for name in _READING}
     task = task_or_none(words["task"]) or open_source(data, format=reading["format"]).task
     if task is None:

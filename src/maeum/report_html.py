@@ -64,14 +64,31 @@ def page(
         f'<section id="{anchor}"><h2>{escape(name)}</h2>{body}</section>' for anchor, name, body in sections
     )
     return (
-        f'<!doctype html>\n<html lang="{language()}">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_policy()}">\n'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n<meta name="referrer" content="no-referrer">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{_svg.STYLE}\n{_TABLE_STYLE}\n{_PAGE_STYLE}\n</style>\n</head>\n"
-        f'<body class="mm"><main>{_header(data)}{_warnings(warnings)}{_cards(data, shown_metrics)}'
+        f'{head(title, policy=_policy())}<body class="mm"><main>{_header(data)}{_warnings(warnings)}{_cards(data, shown_metrics)}'
         f'<nav aria-label="{say("차례", "contents")}">{links}</nav>{bodies}</main>\n<script>{_SCRIPT}</script>\n'
         "</body>\n</html>\n"
+    )
+
+
+NO_SCRIPT = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+"""Content-Security-Policy of a page that asks nobody for anything and runs nothing."""
+
+
+def head(title: str, style: str = "", *, policy: str = NO_SCRIPT) -> str:
+    """The beginning of every page of ours, up to its body.
+
+    Args:
+        title: plain text.
+        style: CSS beside that of all pages.
+        policy: Content-Security-Policy.
+    """
+    styles = "\n".join(part for part in (_svg.STYLE, _TABLE_STYLE, _PAGE_STYLE, style) if part)
+    return (
+        f'<!doctype html>\n<html lang="{language()}">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n<meta name="referrer" content="no-referrer">\n'
+        f"<title>{escape(title)}</title>\n<style>\n{styles}\n</style>\n</head>\n"
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from maeum import _svg, report_html
 from maeum._files import atomic_text
-from maeum._lang import language, say
+from maeum._lang import say
 from maeum._svg import escape
 from maeum.search_space import short
 
@@ -97,13 +97,10 @@ def html_page(table: SearchTable) -> str:
         "Scores are on out-of-fold rows, each fold decided with thresholds tuned on the others. The best of many trials is "
         "a little optimistic; the score on rows held apart has the last word.",
     )
-    style = f"{_svg.STYLE}\n{report_html._TABLE_STYLE}\n{report_html._PAGE_STYLE}\npre{{overflow-x:auto;padding:12px;background:var(--soft);border-radius:8px}}"
+    style = "pre{overflow-x:auto;padding:12px;background:var(--soft);border-radius:8px}"
     return (
-        f'<!doctype html>\n<html lang="{language()}">\n<head>\n<meta charset="utf-8">\n'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
-        '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
-        f'<meta name="color-scheme" content="light dark">\n<title>{escape(title)}</title>\n<style>\n{style}\n</style>\n'
-        f'</head>\n<body class="mm"><main><header class="mm-head"><p class="mm-brow">maeum tune · {escape(table.task)}</p>'
+        report_html.head(title, style)
+        + f'<body class="mm"><main><header class="mm-head"><p class="mm-brow">maeum tune · {escape(table.task)}</p>'
         f'<h1 class="mm-title">{escape(title)}</h1><p class="mm-meta"><span>{escape(table.metric)}</span>'
         f'<span>{escape(counted)}</span></p></header><p class="told">{told}</p>{body}</main>\n</body>\n</html>\n'
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from maeum import _svg
 from maeum._lang import language, say
 from maeum._svg import escape
 from maeum.auditing.confusing import Pair, Word
@@ -12,7 +11,7 @@ from maeum.auditing.findings import Audit, LabelRow, Part, Suspect
 from maeum.auditing.page_copies import copies, cut, leakage, table
 from maeum.auditing.settings import RARE, SUSPICIOUS
 from maeum.auditing.worklist import shown_text, shown_value
-from maeum.report_html import _PAGE_STYLE, _TABLE_STYLE
+from maeum.report_html import head
 from maeum.task import Task
 
 LISTED = 60
@@ -42,13 +41,8 @@ def page(audit: Audit) -> str:
     line = [say(f"{len(audit.data):,}행", f"{len(audit.data):,} rows"), audit.model]
     meta = "".join(f"<span>{escape(part)}</span>" for part in line)
     return (
-        f'<!doctype html>\n<html lang="{language()}">\n<head>\n<meta charset="utf-8">\n'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
-        "base-uri 'none'; form-action 'none'\">\n"
-        '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n<meta name="referrer" content="no-referrer">\n'
-        f"<title>{escape(source)} · {escape(name)}</title>\n<style>\n{_svg.STYLE}\n{_TABLE_STYLE}\n{_PAGE_STYLE}\n{_STYLE}\n"
-        f'</style>\n</head>\n<body class="mm"><main><header class="mm-head"><p class="mm-brow">maeum {escape(name)} · '
+        head(f"{source} · {name}", _STYLE)
+        + f'<body class="mm"><main><header class="mm-head"><p class="mm-brow">maeum {escape(name)} · '
         f'{escape(audit.data.task.name)}</p><h1 class="mm-title">{escape(source)}</h1><p class="mm-meta">{meta}</p></header>'
         f'{_notes(audit)}{_cards(audit)}<nav aria-label="{say("차례", "contents")}">{links}</nav>{bodies}</main>\n</body>\n'
         "</html>\n"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from maeum import _svg
 from maeum._lang import language, say
 from maeum._svg import escape
 from maeum.comparing.changes import KINDS, Change, Kind
 from maeum.comparing.paired import Gap, LabelGap
 from maeum.comparing.running import Comparison
-from maeum.report_html import _PAGE_STYLE, _TABLE_STYLE
+from maeum.report_html import head
 
 SHOWN = 25
 """Changed rows of a kind on the page."""
@@ -35,14 +34,8 @@ def page(found: Comparison) -> str:
     line = [found.data.source, say(f"{len(found.data):,}행", f"{len(found.data):,} rows")]
     meta = "".join(f"<span>{escape(part)}</span>" for part in line)
     return (
-        f'<!doctype html>\n<html lang="{language()}">\n<head>\n<meta charset="utf-8">\n'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
-        "base-uri 'none'; form-action 'none'\">\n"
-        '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n<meta name="referrer" content="no-referrer">\n'
-        f"<title>{escape(found.a.name)} · {escape(found.b.name)}</title>\n"
-        f"<style>\n{_svg.STYLE}\n{_TABLE_STYLE}\n{_PAGE_STYLE}\n{_STYLE}\n</style>\n</head>\n"
-        f'<body class="mm"><main><header class="mm-head"><p class="mm-brow">maeum {escape(name)} · {escape(found.task.name)}'
+        head(f"{found.a.name} · {found.b.name}", _STYLE)
+        + f'<body class="mm"><main><header class="mm-head"><p class="mm-brow">maeum {escape(name)} · {escape(found.task.name)}'
         f'</p><h1 class="mm-title">A {escape(found.a.name)} → B {escape(found.b.name)}</h1><p class="mm-meta">{meta}</p>'
         f'</header>{aside}{_cards(found)}<nav aria-label="{say("차례", "contents")}">{links}</nav>{bodies}</main>\n</body>\n'
         "</html>\n"

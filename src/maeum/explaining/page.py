@@ -15,7 +15,7 @@ from maeum._svg import escape
 from maeum.explaining.faithfulness import Faithfulness
 from maeum.explaining.masking import mask_name
 from maeum.explaining.units import unit_name
-from maeum.report_html import _PAGE_STYLE, _TABLE_STYLE
+from maeum.report_html import _TABLE_STYLE, head
 
 if TYPE_CHECKING:
     from maeum.explaining.explanation import Explanation, Explanations, LabelEvidence, Word
@@ -39,13 +39,7 @@ def page(found: Explanations) -> str:
     name = say("근거: 어느 낱말이 라벨을 만들었나", "Evidence: which words made the labels")
     sections = "".join(f"<section>{_text(item)}</section>" for item in found.items)
     return (
-        f'<!doctype html>\n<html lang="{language()}">\n<head>\n<meta charset="utf-8">\n'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
-        "base-uri 'none'; form-action 'none'\">\n"
-        '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n<meta name="referrer" content="no-referrer">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{_svg.STYLE}\n{_TABLE_STYLE}\n{_PAGE_STYLE}\n{_STYLE}\n</style>\n</head>\n"
-        f'<body class="mm"><main><header class="mm-head"><p class="mm-brow">maeum {escape(name)}</p>'
+        f'{head(title, _STYLE)}<body class="mm"><main><header class="mm-head"><p class="mm-brow">maeum {escape(name)}</p>'
         f'<h1 class="mm-title">{escape(found.model or say("근거", "Evidence"))}</h1><p class="mm-meta">{line}</p></header>'
         f"{_cards(found.faithfulness)}{_legend(found.items)}{sections}</main>\n</body>\n</html>\n"
     )

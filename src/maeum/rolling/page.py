@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from maeum import _svg
-from maeum._lang import language, say
+from maeum._lang import say
 from maeum._svg import escape
-from maeum.report_html import _PAGE_STYLE, _TABLE_STYLE
+from maeum.report_html import head
 from maeum.rolling.charts import Point, grade_style, interval_bar, stacked_bar, timeline
 from maeum.rolling.counting import ALL, Slice, Tally, sides, wilson
 from maeum.rolling.gathering import SHOWN_PERIODS
@@ -45,12 +44,8 @@ def page(result: Result) -> str:
     meta = "".join(f"<span>{escape(part)}</span>" for part in line)
     name = say("리뷰 모아 보기", "Review roll-up")
     return (
-        f'<!doctype html>\n<html lang="{language()}">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy()}">\n'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n<meta name="referrer" content="no-referrer">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{_svg.STYLE}\n{_TABLE_STYLE}\n{_PAGE_STYLE}\n{STYLE}\n</style>\n</head>\n"
-        f'<body class="mm"><main><header class="mm-head"><p class="mm-brow">maeum {name} · {escape(result.task.name)}</p>'
+        head(title, STYLE, policy=policy())
+        + f'<body class="mm"><main><header class="mm-head"><p class="mm-brow">maeum {name} · {escape(result.task.name)}</p>'
         f'<h1 class="mm-title">{escape(facts.input)}</h1><p class="mm-meta">{meta}</p></header>{_notes(result)}'
         f'{_cards(result)}<nav aria-label="{say("차례", "contents")}">{links}</nav>{bodies}</main>\n{dialog()}\n'
         f"{texts.data()}\n<script>{SCRIPT}</script>\n</body>\n</html>\n"

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from maeum.experiment import RunResult, TrainSettings
     from maeum.folder import load, load_heads, save
     from maeum.formats import read, write
+    from maeum.improving import audit, compare, sample
     from maeum.report import Report
     from maeum.task import Label, Task, get_task
     from maeum.text import TextPrep
@@ -46,6 +47,8 @@ _HOME = {
     "TextPrep": "text",
     "Thresholds": "thresholds",
     "TrainSettings": "experiment",
+    "audit": "improving",
+    "compare": "improving",
     "ensemble": "api",
     "evaluate": "api",
     "explain": "api",
@@ -54,6 +57,7 @@ _HOME = {
     "load_heads": "folder",
     "read": "formats",
     "rollup": "api",
+    "sample": "improving",
     "save": "folder",
     "train": "api",
     "tune_thresholds": "api",
@@ -77,6 +81,8 @@ __all__ = [
     "Thresholds",
     "TrainSettings",
     "__version__",
+    "audit",
+    "compare",
     "ensemble",
     "evaluate",
     "explain",
@@ -85,6 +91,7 @@ __all__ = [
     "load_heads",
     "read",
     "rollup",
+    "sample",
     "save",
     "train",
     "tune_thresholds",

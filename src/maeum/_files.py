@@ -141,6 +141,20 @@ def refuse_existing(path: Path, *, overwrite: bool, kind: Kind = MODEL_FOLDER) -
         )
 
 
+def refuse_input(output: Path, *inputs: str | Path) -> None:
+    """Refuse to write over a file that is read, where what is written holds less than it (``--overwrite`` or not).
+
+    Raises:
+        UsageError: ``output`` is one of ``inputs``.
+    """
+    for path in inputs:
+        if output.exists() and Path(path).exists() and output.samefile(path):
+            raise UsageError(
+                f"'{output}'은(는) 읽을 파일이라 덮어쓰지 않습니다. 다른 이름을 쓰세요.",
+                f"'{output}' is a file that is read, so it is not overwritten; choose another name",
+            )
+
+
 def _sync_tree(folder: Path) -> None:
     mode = 0o666 & ~_umask()
     for path in folder.rglob("*"):

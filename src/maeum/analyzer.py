@@ -109,8 +109,15 @@ class Analyzer:
 
     def predict_proba(self, items: Iterable[str | Input | Example]) -> Proba:
         """Calibrated probabilities (n, k) float32 in ``task.keys`` order, for raw texts, inputs or examples."""
-        prepared = [self.prep.prepare_input(item) for item in as_inputs(items)]
-        return self.calibration.apply(self.predictor.predict_proba(prepared))
+        return self.predict_prepared(self.prepare(items))
+
+    def prepare(self, items: Iterable[str | Input | Example]) -> list[Input]:
+        """What the model is asked of raw texts, inputs or examples; the same for all analyzers of one ``prep``."""
+        return [self.prep.prepare_input(item) for item in as_inputs(items)]
+
+    def predict_prepared(self, inputs: Sequence[Input]) -> Proba:
+        """Calibrated probabilities (n, k) for what ``prepare`` made."""
+        return self.calibration.apply(self.predictor.predict_proba(inputs))
 
     def decide(self, proba: NDArray[Any]) -> NDArray[np.uint8]:
         """Labels (n, k) of zeros and ones."""

@@ -6,9 +6,9 @@ The command line is a thin shell over the same calls.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from maeum import experiment, explaining, folder, reviews, rolling, voting
 from maeum._files import refuse_existing
@@ -21,6 +21,7 @@ from maeum.report import Report
 from maeum.task import Task, get_task
 from maeum.thresholds import Thresholds
 
+_Settings = TypeVar("_Settings")
 Rows = Dataset | str | Path | Iterable[Mapping[str, Any]]
 """A data set, a file or ``sample:…``, or rows: dictionaries with ``text`` and ``labels`` (or a pandas data frame)."""
 
@@ -177,14 +178,13 @@ def rollup(
     """
     from maeum.formats import ReadOptions
 
-    names = {field.name for field in dataclasses.fields(rolling.Settings)}
-    asked = {name: options.pop(name) for name in names & set(options)}
+    settings = taken(options, rolling.Settings)
     format = options.pop("format", None)
     return rolling.rollup(
         model,
         source,
         output,
-        settings=rolling.Settings(**asked),
+        settings=settings,
         task=task,
         format=format,
         reading=ReadOptions().updated(options),
@@ -216,25 +216,54 @@ def dataset(rows: Rows, task: Task | str | None = None, *, fallback: Task | None
         )
     if isinstance(rows, str | Path):
         return read(str(rows), task=chosen or open_source(str(rows)).task or fallback)
-    records: Iterable[Mapping[str, Any]] = rows
-    if hasattr(rows, "to_dict") and hasattr(rows, "columns"):
-        records = rows.to_dict("records")
     chosen = chosen or fallback
     if chosen is None:
         raise UsageError(
             "행만으로는 과제를 알 수 없습니다. task=를 주세요(예: task='nikl-ea').",
             "rows alone do not tell their task; give task= (for example task='nikl-ea')",
         )
-    return Dataset(chosen, [_example(row, number, chosen) for number, row in enumerate(records, 1)], source="rows")
+    return Dataset(
+        chosen, [_example(row, number, chosen) for number, row in enumerate(records_of(rows), 1)], source="rows"
+    )
 
 
-def _example(row: Mapping[str, Any], number: int, task: Task) -> Example:
+def records_of(rows: Any) -> Sequence[Mapping[str, Any]]:
+    """Dictionaries, also out of a data frame, whose missing cells (NaN, NaT, NA) are None."""
+    if hasattr(rows, "to_dict") and hasattr(rows, "columns"):
+        rows = rows.astype(object).where(rows.notna(), None).to_dict("records")
+    return list(rows)
+
+
+def texts_of(records: Sequence[Mapping[str, Any]], task: Task) -> Sequence[Example]:
+    """Dictionaries as rows whose labels, if there are any, do not matter."""
+    rows = (_example(row, number, task, with_labels=False) for number, row in enumerate(records, 1))
+    return Dataset(task, rows, source="rows").examples
+
+
+def taken(options: dict[str, Any], settings: type[_Settings]) -> _Settings:
+    """Settings out of keyword arguments; those that are none of its fields stay behind."""
+    names = {field.name for field in dataclasses.fields(settings)}  # type: ignore[arg-type]
+    return settings(**{name: options.pop(name) for name in names & set(options)})
+
+
+def none_left(options: Mapping[str, Any]) -> None:
+    """Refuse keyword arguments that nobody took.
+
+    Raises:
+        UsageError: with their names.
+    """
+    if options:
+        names = ", ".join(f"'{name}'" for name in options)
+        raise UsageError(f"여기에 없는 설정: {names}", f"no such settings here: {names}")
+
+
+def _example(row: Mapping[str, Any], number: int, task: Task, *, with_labels: bool = True) -> Example:
     """A dictionary in the form of our JSONL, or with the columns of a table (``text``, ``label`` …)."""
     from maeum.formats.lines import Row, Source
     from maeum.formats.records import Context, parse_record, row_id
 
     plain = {str(key): value for key, value in row.items()}
-    example = parse_record(Row(number, number, plain, plain), Context(Source(None), task))
+    example = parse_record(Row(number, number, plain, plain), Context(Source(None), task, with_labels))
     return example if example.id else dataclasses.replace(example, id=row_id(number))
 
 

@@ -21,7 +21,7 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from maeum._files import canonical_json, pretty_json, sha256_file, sha256_text, write_text
+from maeum._files import canonical_json, pretty_json, refuse_input, sha256_file, sha256_text, write_text
 from maeum._version import __version__
 from maeum.analyzer import Analyzer, batched
 from maeum.data import AspectLabel, Dataset, Example, Target
@@ -119,8 +119,9 @@ def predict_file(
         evidence: as in ``prediction_rows``; whatever shapes it belongs into ``options``.
 
     Raises:
-        UsageError: ``output`` exists, or another model, input or set of options was half-way into it.
+        UsageError: ``output`` exists or is ``source``, or another model, input or set of options was half-way into it.
     """
+    refuse_input(output, source)
     identity = {
         "model": model_fingerprint,
         "input": sha256_file(Path(source)),

@@ -32,6 +32,7 @@ def test_train_leaves_a_whole_folder_and_says_what_it_did(run):
     assert report["metrics"]["macro_f1"] > 0.3
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_model(tmp_path):
     # processes of their own: what ran in this one before may have changed its number of BLAS threads, and sums with them
     for name in ("first", "again"):
@@ -190,6 +191,7 @@ def test_one_row_predicts_but_does_not_train(run):
     assert len((run / "one.out.jsonl").read_text(encoding="utf-8").splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_folds_answer_together_and_each_is_a_model(run):
     ok("train", "sample:aihub", "--folds", "3", "--valid", "0.2", "-o", "folds", cwd=run)
     import numpy as np

@@ -31,6 +31,7 @@ def rows(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
+@pytest.mark.slow
 def test_sample_then_label_then_read_back(sample_model, pool, tmp_path):
     model = sample_model("fashion")
     words = (
@@ -128,3 +129,24 @@ def test_bad_rows_are_skipped_when_asked(sample_model, pool, tmp_path):
     told = json.loads(ok(*words, "--on-error", "skip", "--json", cwd=tmp_path).stdout)
     assert (told["pool"], told["skipped"]) == (13, 1)
     assert len(rows(tmp_path / "x.jsonl.rejects.jsonl")) == 1
+
+
+def test_what_is_read_is_not_written_over(sample_model, pool, tmp_path):
+    """``--overwrite`` is for an earlier output: a pool of 13 rows must not become the 3 that were picked."""
+    model, before = sample_model("fashion"), pool.read_bytes()
+    sample = ("sample", model, pool, "-n", "3", "--vectors", "ngrams", "--overwrite")
+    assert "is a file that is read" in failed(1, *sample, "-o", "pool.csv", cwd=tmp_path)
+    (tmp_path / "train.csv").write_bytes(before)
+    assert "is a file that is read" in failed(1, *sample, "--train", "train.csv", "-o", "train.csv", cwd=tmp_path)
+    ok("annotate", "export", pool, "--task", "review-fashion", "-o", "rows.jsonl", cwd=tmp_path)
+    written = (tmp_path / "rows.jsonl").read_bytes()
+    for words in (
+        ("export", "rows.jsonl", "--task", "review-fashion", "-o", "rows.jsonl", "--overwrite"),
+        ("import", "rows.jsonl", "--rows", pool, "--task", "review-fashion", "-o", "rows.jsonl", "--overwrite"),
+        ("import", "rows.jsonl", "--rows", pool, "--task", "review-fashion", "-o", pool, "--overwrite"),
+    ):
+        assert "is a file that is read" in failed(1, "annotate", *words, cwd=tmp_path)
+    assert (pool.read_bytes(), (tmp_path / "rows.jsonl").read_bytes()) == (before, written)
+    assert "--weights threshold=1,rare=0; got 'rare'" in failed(
+        1, *sample, "--weights", "rare", "-o", "o.csv", cwd=tmp_path
+    )

@@ -391,7 +391,7 @@ class Failing:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.analyzer, name)
 
-    def predict_proba(self, inputs: Any) -> Any:
+    def predict_prepared(self, inputs: Any) -> Any:
         raise self.error
 
 
@@ -421,3 +421,24 @@ def test_a_model_that_fails_is_our_mistake_and_tells_nothing(place: Running) -> 
     assert place.post("/v1/emotions", {"texts": ["글"], "model": "both"}).status_code == 200
     assert "몰래" not in place.stream.getvalue()
     assert any(event["event"] == "failed" and event["exception"]["type"] == "ValueError" for event in place.events)
+
+
+def test_routes_of_fixed_addresses_are_answered_past_the_router(
+    place: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lost(self: Any, scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError("it went through the router")
+
+    monkeypatch.setattr("fastapi.FastAPI.__call__", lost)
+    for path, body in (
+        ("/v1/emotions?x=1", {"texts": ["글"]}),
+        ("/v1/reviews", {"texts": ["옷이 예뻐요"], "model": "후기"}),
+        ("/v1/explain", {"texts": ["글"]}),
+        ("/predict", {"inputs": "글"}),
+        ("/", {"inputs": "글"}),
+    ):
+        assert place.post(path, body).status_code == 200, path
+    assert place.post("/v1/emotions", {"texts": []}).status_code == 422
+    routes = [event["route"] for event in place.events[-6:]]
+    assert routes == ["/v1/emotions", "/v1/reviews", "/v1/explain", "/predict", "/", "/v1/emotions"]
+    assert place.get("/v1/models").status_code == 500

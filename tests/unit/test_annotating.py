@@ -12,10 +12,10 @@ from python_calamine import load_workbook
 from review_kit import SHOP
 
 from maeum.annotating import export_rows, import_files, read_labelled, row_check, studio_config, write_labelled
-from maeum.annotating.studio_in import offsets
 from maeum.annotating.studio_out import choices, region
 from maeum.data import AspectLabel, Example, Target
 from maeum.errors import UsageError
+from maeum.formats.studio import offsets
 from maeum.task import Label, Task
 
 MOOD = Task("mood", "multiclass", (Label("up", ko="좋음"), Label("flat", ko="그저"), Label("down", ko="나쁨")))
@@ -389,6 +389,18 @@ def test_other_exports_and_skipped_tasks(three, tmp_path):
     )
     (tmp_path / "n.json").write_text("{", encoding="utf-8")
     assert "cannot be read as JSON" in complaints(import_files([tmp_path / "n.json"], rows(), three))[0]
+
+
+def test_odd_values_of_an_export_are_told_and_not_fatal(three, tmp_path):
+    """Found by hand: a note that is no list ended the command, a note that is text came back letter by letter."""
+    noted = [choices("labels", ["기쁨"]), {"from_name": "note", "value": {"text": "애매 함"}}, {"type": "relation"}]
+    numbered = [{"from_name": "note", "value": {"text": 5}}, {"from_name": "labels", "value": None}]
+    broken = exported(three, rows()[2], [])
+    broken["annotations"][0]["updated_at"] = "어제"
+    items = [exported(three, rows()[0], noted), exported(three, rows()[1], numbered), broken]
+    done = import_files([write(tmp_path / "e.json", items)], rows(), three)
+    assert complaints(done) == ["e.json:3 row '002': the time of saving is no time: '어제'"]
+    assert [row.meta["annotations"][0]["note"] for row in done.rows[:2]] == ["애매 함", "5"]
 
 
 def test_marked_words_that_are_nowhere():

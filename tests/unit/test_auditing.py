@@ -328,6 +328,7 @@ def test_the_folder(found: Audit, tmp_path: Path) -> None:
     summary = write(found, tmp_path / "audit")
     assert sorted(path.name for path in (tmp_path / "audit").iterdir()) == [
         "audit.json",
+        "decisions.sqlite",
         "report.html",
         "worklist.xlsx",
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -193,6 +194,64 @@ def test_a_zero_that_a_spreadsheet_ate_is_explained() -> None:
     row = Example("007", "글입니다", labels=())
     with pytest.raises(DataError, match="if '007' is meant, the spreadsheet changed the id"):
         _row({"id": "7", "hash": row_hash(row), "text": row.text}, {"007": row})
+
+
+def test_ids_come_back_although_cells_are_cleaned(found: Audit, tmp_path: Path) -> None:
+    """Ids as macOS spells them, or with spaces at their ends: what is read from a cell is NFC and stripped."""
+    first, second = (item.row for item in found.suspects[:2])
+    names = {first: unicodedata.normalize("NFD", "후기-가"), second: " 둘 "}
+    rows = [dataclasses.replace(row, id=names.get(at, row.id)) for at, row in enumerate(found.data)]
+    data = Dataset(found.data.task, rows)
+    write_worklist(dataclasses.replace(found, data=data), tmp_path / "list.xlsx")
+    lines = [list(cells) for _, cells in sheet_cells(Source(tmp_path / "list.xlsx"))]
+    back = read_decisions(saved(decided(lines, "keep", "keep"), tmp_path / "d.csv"), data)
+    assert back.problems == ()
+    assert [item.id for item in back.decisions] == [names[first], names[second]]
+
+
+def test_letters_that_cp949_does_not_know_are_no_edit(found: Audit, tmp_path: Path) -> None:
+    """Excel in Korea saves a CSV in cp949 and writes ``?`` for an emoji, or two."""
+    first = found.suspects[0].row
+    text = "🎉 정말? 꿻뚫 늘어나요 ❤️"
+    data = found.data.select(range(len(found.data)))
+    rows = [dataclasses.replace(row, text=text) if at == first else row for at, row in enumerate(data)]
+    data = Dataset(data.task, rows)
+    write_worklist(dataclasses.replace(found, data=data), tmp_path / "list.xlsx")
+    lines = [list(cells) for _, cells in sheet_cells(Source(tmp_path / "list.xlsx"))]
+    path = tmp_path / "d.csv"
+    sheet = "".join(
+        ",".join(f'"{cell.replace("🎉", "??")}"' for cell in line) + "\r\n" for line in decided(lines, "fix")
+    )
+    path.write_bytes(sheet.encode("cp949", "replace"))
+    assert b"??" in path.read_bytes()
+    back = read_decisions(path, data)
+    assert back.problems == ()
+    assert [item.id for item in back.decisions] == [data[first].id]
+
+
+def test_one_aspect_listed_twice_may_be_kept_and_graded_anew(tmp_path: Path) -> None:
+    data = graded(reviews(40))
+    found = audit(data, settings=Settings(top=40, expected_errors=0.0001))
+    row = next(row for row in data if row.aspects)
+    label, grade = row.aspects[0].aspect, row.aspects[0].sentiment
+    other = next(key for key in data.task.sentiment_keys if key != grade)
+    write_worklist(found, tmp_path / "list.xlsx")
+    header = list(next(cells for _, cells in sheet_cells(Source(tmp_path / "list.xlsx"))))
+    base = {"id": row.id, "text": row.text, "label": label, "given": grade, "hash": row_hash(row)}
+
+    def read(*said: tuple[str, str]) -> tuple[list[tuple[str, str]], int]:
+        lines = [{**base, "decision": word, "suggested": value} for word, value in said]
+        table = [header, *([line.get(name, "") for name in header] for line in lines)]
+        back = read_decisions(xlsx(table, tmp_path / "d.xlsx"), data)
+        return [(item.decision, item.suggested) for item in back.decisions], len(back.problems)
+
+    assert read(("keep", "no"), ("fix", other)) == ([("fix", other)], 0)
+    assert read(("fix", other), ("keep", "no")) == ([("fix", other)], 0)
+    assert read(("keep", "없음"), ("keep", other)) == ([("keep", "")], 0)
+    assert read(("keep", "no"), ("keep", other), ("fix", other)) == ([("keep", "")], 1)
+    assert read(("keep", other), ("fix", other)) == ([("keep", "")], 1)
+    assert read(("fix", "no"), ("fix", other)) == ([("fix", "no")], 1)
+    assert read(("drop", "no"), ("fix", other)) == ([("drop", "")], 1)
 
 
 def test_decisions_are_not_applied_twice(found: Audit, lines: Lines, tmp_path: Path) -> None:

@@ -291,6 +291,23 @@ def test_damaged_records_are_refused(pair: Comparison, tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
+def test_a_loop_begins_with_one_turn_where_both_are_the_same(pair: Comparison, tmp_path: Path) -> None:
+    same = compare(pair.a.name, pair.a.name, pair.data, resamples=100)
+    first = record(tmp_path / "loop", same)
+    assert (first.number, first.added) == (0, 1)
+    assert "only the first turn" in first.notes[0]
+    assert [turn["turn"] for turn in read_turns(tmp_path / "loop")] == [0]
+    assert record(tmp_path / "loop", pair).number == 1
+
+
+def test_what_is_no_loop_folder_and_no_file_is_said(pair: Comparison, tmp_path: Path) -> None:
+    (tmp_path / "loop").write_text("", encoding="utf-8")
+    with pytest.raises(UsageError, match="is no folder"):
+        record(tmp_path / "loop", pair)
+    with pytest.raises(DataError, match="no such file"):
+        record(tmp_path / "new", pair, decisions=tmp_path / "nowhere.jsonl")
+
+
 def test_the_chart_is_over_rows_where_all_turns_know_them() -> None:
     turns = [{"turn": n, "labelled": rows, "scores": {"micro_f1": 0.5 + n / 10}} for n, rows in enumerate((100, 300))]
     assert "labelled training rows" in chart(turns)

@@ -83,6 +83,7 @@ def test_the_base_stays_and_checkpoints_hold_adapters_only(make, tmp_path):
         assert torch.equal(value, kept[name]), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["decoder", "decoder-cls"])
 def test_a_killed_run_goes_on_exactly(make, tmp_path, kind):
     class Stop(Exception):
@@ -105,6 +106,7 @@ def test_a_killed_run_goes_on_exactly(make, tmp_path, kind):
     assert np.abs(whole.predict_proba(INPUTS) - again.predict_proba(INPUTS)).max() < 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["decoder", "decoder-cls"])
 def test_saved_models_of_one_base_share_it_and_keep_apart(make, tmp_path, kind):
     found, expected = [], []
@@ -126,6 +128,7 @@ def test_saved_models_of_one_base_share_it_and_keep_apart(make, tmp_path, kind):
     assert np.abs(again.predict_proba(INPUTS) - expected[1]).max() < 1e-6
 
 
+@pytest.mark.slow
 def test_folds_answer_together_from_one_base(make, tiny_decoder, tmp_path):
     from maeum.data import Dataset, Example
     from maeum.experiment import TrainSettings, train

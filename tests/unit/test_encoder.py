@@ -332,6 +332,7 @@ def killed_in_step(patch: pytest.MonkeyPatch, step: int) -> None:
     patch.setattr(encoder, "collate", collate)
 
 
+@pytest.mark.slow
 def test_a_fold_killed_between_its_model_and_its_mark_is_done_again(tiny_base, tmp_path):
     inputs, y = good_or_bad()
     fold = np.arange(16) % 2
@@ -441,6 +442,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(tiny_base, tmp_path, monkey
     assert all(np.array_equal(value, weights(again)[name]) for name, value in weights(whole).items())
 
 
+@pytest.mark.slow
 def test_labels_that_a_fold_never_sees_are_noted_once(tiny_base):
     task = Task("rare", "multilabel", (Label("좋음"), Label("나쁨"), Label("드묾")))
     examples = [

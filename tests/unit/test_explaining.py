@@ -341,6 +341,7 @@ def test_words_that_only_work_together_are_found():
 # ------------------------------------------------------------------------------------------------------ long texts
 
 
+@pytest.mark.slow
 def test_five_thousand_words_are_quick_say_so_and_stay_small():
     analyzer = planted()
     text = " ".join(["정말로"] * 3210 + ["환불해주세요"] + ["그렇습니다"] * 1789)

@@ -16,7 +16,7 @@ from maeum.data import Input
 from maeum.errors import FormatError, TaskMismatch, UsageError
 from maeum.heads import HeadsSettings, own_rows, read_plan, train_heads
 from maeum.heads.folder import refuse_names
-from maeum.heads.training import _split, _times
+from maeum.heads.training import pass_counts, split_plan
 from maeum.models.blocks import ABSENT, Blocks, joined_task
 from maeum.models.head import HeadPredictor, SharedTrunk, fit_platt, fit_weight, mixed
 from maeum.splits import duplicate_key
@@ -159,7 +159,7 @@ def test_the_loss_is_that_of_each_task_on_its_own_rows(tiny_base: Any) -> None:
 
 
 def test_no_row_is_trained_on_whose_text_is_held_out_elsewhere(tmp_path: Path) -> None:
-    parts = _split(read_plan(write_rows(tmp_path)), HeadsSettings(base="x"))
+    parts = split_plan(read_plan(write_rows(tmp_path)), HeadsSettings(base="x"))
     out = {duplicate_key(t) for part in parts for rows in (part.held, part.judge) if rows for t in rows.texts}
     assert not out & {duplicate_key(text) for part in parts for text in part.train.texts}
     assert duplicate_key("0번째 날은 기쁘고 행복한 하루") in out | {
@@ -172,7 +172,7 @@ def test_a_text_that_judges_somewhere_tunes_nowhere(tmp_path: Path) -> None:
     first = plan.sources[0]
     # the same rows twice: what one source holds out for the report, the other must not set thresholds on
     twice = dataclasses.replace(plan, sources=(first, dataclasses.replace(first, valid=None, held=0.5)))
-    parts = _split(twice, HeadsSettings(base="x"))
+    parts = split_plan(twice, HeadsSettings(base="x"))
     judged = {duplicate_key(text) for part in parts if part.judge for text in part.judge.texts}
     assert judged
     assert all(len(part.held) for part in parts)
@@ -213,7 +213,7 @@ def test_a_plan_refuses_options_it_would_ignore(tmp_path: Path) -> None:
 
 
 def test_passes_are_kept_on_average() -> None:
-    times = _times(1000, 1.5, np.random.default_rng(0))
+    times = pass_counts(1000, 1.5, np.random.default_rng(0))
     assert times.sum() == 1500
     assert set(times.tolist()) == {1, 2}
 

@@ -142,6 +142,7 @@ def test_tied_weights_are_saved_once_and_read_back(shape: Callable[[str], Path])
 # ---------------------------------------------------------------------------------------------------------- results
 
 
+@pytest.mark.slow
 def test_perplexity_falls_and_the_folder_says_by_how_much(
     shape: Callable[[str], Path], texts: Path, tmp_path: Path
 ) -> None:
@@ -204,6 +205,7 @@ def test_a_run_broken_off_three_times_ends_like_one_that_was_not(
     assert again.facts["judged"] == whole.facts["judged"]
 
 
+@pytest.mark.slow
 def test_other_settings_do_not_go_on_from_an_interrupted_run(
     shape: Callable[[str], Path], texts: Path, tmp_path: Path
 ) -> None:

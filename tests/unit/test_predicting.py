@@ -92,3 +92,9 @@ def test_torn_rows_after_the_safe_bytes_are_cut_off(analyzer, rows, tmp_path):
     result = job(analyzer, rows, tmp_path, "out.jsonl")
     assert result.resumed == 21
     assert (tmp_path / "out.jsonl").read_bytes() == whole
+
+
+def test_the_input_is_never_written_over(analyzer, rows, tmp_path):
+    with pytest.raises(UsageError, match=r"is read|읽을 파일"):
+        job(analyzer, rows, tmp_path, "in.txt", overwrite=True)
+    assert (tmp_path / "in.txt").read_text() == "x"

@@ -176,6 +176,7 @@ def test_both_stages_judge_on_the_same_texts():
         assert stage["valid"]["fingerprint"] == make(judged).fingerprint
 
 
+@pytest.mark.slow
 def test_folds_answer_together_and_come_back(tmp_path):
     result = maeum.train(planted(90), folds=3, output=tmp_path / "folds")
     model = result.analyzer.predictor
@@ -292,6 +293,7 @@ def test_a_stage_that_was_edited_is_refused(run, tmp_path):
 # ---------------------------------------------------------------------------------------- settings and killed runs
 
 
+@pytest.mark.slow
 def test_a_setting_with_the_name_of_a_stage_is_for_that_stage_alone(tiny_base, one_thread):
     pytest.importorskip("transformers")
     own = {"sentiment.max_steps": 2, "aspects.dropout": 0.25}
@@ -327,6 +329,7 @@ def test_a_wrong_setting_of_the_second_stage_is_said_before_the_first_is_trained
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dies_in", ["aspects", "sentiment"])
 def test_a_killed_run_goes_on_where_it_stopped(tiny_base, tmp_path, monkeypatch, one_thread, dies_in):
     pytest.importorskip("transformers")
@@ -520,6 +523,7 @@ def test_labelled_rows_go_through_the_completion_format(files):
     assert [row.aspects for row in again] == [row.aspects for row in planted(30, seed=9)]
 
 
+@pytest.mark.slow
 def test_from_the_sample_to_an_evaluation(tmp_path):
     model, sample = tmp_path / "fashion", "sample:fashion"
     said = json.loads(call("train", sample, "--valid", "0.2", "-o", model, "--json"))

@@ -253,6 +253,7 @@ def test_training_with_the_best_configuration_gives_the_judged_model(
     assert settings["model_options"]["solver"]["logistic-penalty"] == result.best.values["solver.logistic_penalty"]
 
 
+@pytest.mark.slow
 def test_going_on_adds_only_what_is_missing_and_is_what_one_run_would_have_done(rows: Dataset, tmp_path: Path):
     space = Space.parse(QUICK)
     whole = search(rows, tmp_path / "a", space=space, trials=3)
@@ -285,6 +286,7 @@ def test_a_trial_whose_process_died_is_done_again(rows: Dataset, tmp_path: Path,
     assert "died" in result.trials[0].error
 
 
+@pytest.mark.slow
 def test_a_failed_trial_keeps_its_sentence_and_the_search_goes_on(
     rows: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -349,6 +351,7 @@ def test_a_bad_trial_is_pruned_after_its_first_fold(rows: Dataset, tmp_path: Pat
     assert "pruned (0." in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_bad_trial_of_an_encoder_is_pruned_at_an_evaluation_and_leaves_nothing(
     rows: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prunes_the_second: None
 ):

@@ -241,6 +241,83 @@ def test_what_would_wait_too_long_is_refused_at_once_and_taken_again_later() -> 
     run(model, Budget(delay=0.4), work)
 
 
+def test_clients_that_ask_again_when_they_are_answered_come_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("maeum.serving.batcher._GATHER_SHARE", 20.0)  # busy machines take their time
+    monkeypatch.setattr("maeum.serving.batcher._GATHER_SECONDS", 1.0)
+    model = Model()
+
+    def slow(key: Any, items: Sequence[str]) -> list[str]:
+        time.sleep(0.05)
+        return model(key, items)
+
+    async def client(batcher: Batcher) -> None:
+        for _ in range(3):
+            await ask(batcher, "a")
+
+    async def work(batcher: Batcher) -> None:
+        monkeypatch.setattr(batcher, "answer", slow)
+        model.go.clear()
+        first = asyncio.ensure_future(client(batcher))
+        while not model.batches:
+            await asyncio.sleep(0.001)
+        others = [asyncio.ensure_future(client(batcher)) for _ in range(7)]
+        await asyncio.sleep(0)
+        model.go.set()
+        await asyncio.gather(first, *others)
+
+    run(model, Budget(), work)
+    # seven wait when the one is answered, more than were answered; the one waits when they are answered, and they come again
+    assert [len(items) for _, items in model.batches[:3]] == [1, 7, 8]
+
+
+def test_a_batch_waits_for_no_one_where_enough_wait_or_nobody_comes() -> None:
+    model = Model()
+
+    async def work(batcher: Batcher) -> None:
+        first = await held(batcher, model)
+        await asyncio.sleep(0.4)
+        other = ask(batcher, "b")
+        await asyncio.sleep(0)
+        model.go.set()
+        began = time.perf_counter()
+        await asyncio.gather(first, other)  # one was answered, one waits: it goes at once
+        assert time.perf_counter() - began < 0.3
+        await asyncio.sleep(0.2)
+        began = time.perf_counter()
+        await ask(batcher, "c")  # long after the last batch
+        assert time.perf_counter() - began < 0.3
+
+    run(model, Budget(), work)
+
+
+def test_a_burst_is_taken_and_a_queue_that_stands_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("maeum.serving.batcher._FEW", 2)
+    monkeypatch.setattr("maeum.serving.batcher._BURST_SECONDS", 0.2)
+    model = Model()
+
+    async def work(batcher: Batcher) -> None:
+        first = await held(batcher, model)
+        await asyncio.sleep(0.1)
+        model.go.set()
+        await first  # now it is known that a text takes 0.1 s or so
+        model.batches.clear()
+        running = await held(batcher, model)
+        burst = [ask(batcher, "a") for _ in range(2)]
+        await asyncio.sleep(0.3)
+        burst += [ask(batcher, "b")]  # only few wait
+        await asyncio.sleep(0)
+        with pytest.raises(Refusal) as refused:
+            await ask(batcher, "c")
+        assert refused.value.status == 429
+        stream, alone = ask(batcher, "s", patient=True), ask(batcher, "e", key="explain", alone=True)
+        await asyncio.sleep(0)
+        model.go.set()
+        await asyncio.gather(running, stream, alone, *burst)
+        assert await asyncio.gather(*(ask(batcher, "d") for _ in range(6))) == [["k:D"]] * 6
+
+    run(model, Budget(target=0.05), work)
+
+
 def test_requests_do_not_wait_for_all_of_a_stream_or_of_what_goes_alone() -> None:
     model = Model()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from maeum.serving.pace import Pace, work_of
+from maeum.serving.pace import Pace, Standing, work_of
 
 TEXT = 84
 """Characters that make 100 units of work."""
@@ -70,3 +70,41 @@ def test_lanes_take_turns() -> None:
     pace.put("alone", [TEXT] * 2)
     assert pace.delay("request", [TEXT]) == pytest.approx(1.0 + 3.0)
     assert pace.delay("alone", [TEXT]) == pytest.approx(6.0 + 3.0)
+
+
+def test_the_own_lane_is_what_runs_and_waits_in_it() -> None:
+    pace, clock = learnt("request", 10, 2.0)
+    pace.put("request", [TEXT] * 5)
+    pace.put("stream", [TEXT] * 50)
+    assert pace.own("request") == pytest.approx(1.0)
+    pace.begin("stream", [TEXT] * 10)
+    assert pace.own("request") == pytest.approx(1.0)
+    pace.begin("request", [TEXT] * 10)
+    clock.now = 0.5
+    assert pace.own("request") == pytest.approx(1.0 + 1.5)
+    assert pace.texts("request") == 5
+
+
+def test_a_queue_stands_when_it_outlasts_a_burst() -> None:
+    clock = Clock()
+    queue = Standing(1.0, 0.5, clock)
+    assert not queue.seen(5.0)
+    clock.now = 0.4
+    assert not queue.seen(5.0)  # a burst
+    clock.now = 0.6
+    assert queue.seen(5.0)
+    assert queue.seen(0.7)  # what is refused keeps it there
+    assert not queue.seen(0.5)
+    assert not queue.seen(5.0)  # the next burst
+    clock.now = 1.0
+    assert not queue.seen(1.0)
+    clock.now = 1.2
+    assert not queue.seen(5.0)  # it was short in between
+
+
+def test_without_a_target_no_queue_stands() -> None:
+    clock = Clock()
+    queue = Standing(float("inf"), 0.5, clock)
+    assert not queue.seen(1e9)
+    clock.now = 9.0
+    assert not queue.seen(1e9)

@@ -18,12 +18,13 @@ from serving_kit import TEXTS, feelings, polar
 from maeum.data import Input
 from maeum.errors import FormatError, UsageError
 from maeum.folder import save
-from maeum.serving.answers import emotions, ranked
+from maeum.serving.answers import answers, emotions, ranked
 from maeum.serving.logs import Log
 from maeum.serving.metrics import Metrics
 from maeum.serving.refusals import Refusal
 from maeum.serving.settings import ServeSettings
 from maeum.serving.store import LoadedModel, ModelStore, named
+from maeum.text import TextPrep
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +85,25 @@ def test_answers_are_those_of_the_library_whatever_the_company(store: Any, folde
     assert [emotions(found[0]) for found in apart] == wanted
     assert [emotions(item) for item in whole] == wanted
     assert [emotions(item) for item in back] == wanted[::-1]
+
+
+def test_texts_are_prepared_once_for_heads_of_one_preparation(monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared: list[str] = []
+    real = TextPrep.prepare_input
+
+    def noted(self: TextPrep, item: Input) -> Input:
+        prepared.append(self.recipe)
+        return real(self, item)
+
+    monkeypatch.setattr(TextPrep, "prepare_input", noted)
+    raw = polar()
+    raw.prep = TextPrep.named("raw")
+    heads = {"feelings": feelings(), "polar": polar(), "raw": raw}
+    found = answers(heads, [Input("기쁘고   행복한"), Input("화가 나고ㅋㅋㅋㅋㅋㅋ")])
+    assert sorted(prepared) == ["default", "default", "raw", "raw"]
+    for place, head in enumerate(heads.values()):
+        alone = head.predict_proba([item.input for item in found])
+        assert [list(map(np.float32, item.parts[place].scores)) for item in found] == alone.tolist()
 
 
 def test_raw_scores_give_the_probabilities_back() -> None:

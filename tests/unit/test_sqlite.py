@@ -34,11 +34,9 @@ def test_what_a_transaction_wrote_is_there_again(tmp_path: Path) -> None:
 
 def test_a_transaction_that_fails_writes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "notes.sqlite"
-    with contextlib.closing(open_file(path, NOTES)) as file:
-        with contextlib.suppress(sqlite3.IntegrityError), writing(file):
-            file.execute("INSERT INTO note (text) VALUES ('하나')")
-            file.execute("INSERT INTO note (text) VALUES (NULL)")
-            pytest.fail("the second row must not go in")
+    twice = "INSERT INTO note (id, text) VALUES (1, ?)"
+    with contextlib.closing(open_file(path, NOTES)) as file, pytest.raises(sqlite3.IntegrityError), writing(file):
+        file.executemany(twice, [("하나",), ("또 하나",)])
     assert texts(path) == []
 
 

@@ -311,7 +311,16 @@ def test_streamlit_neither_phones_home_nor_opens_a_browser_of_its_own():
 
 
 def test_every_page_of_the_table_can_be_drawn():
-    assert [page.name for page in PAGES] == ["sentence", "reviews", "files", "compare", "thresholds"]
+    assert [page.name for page in PAGES] == [
+        "sentence",
+        "reviews",
+        "files",
+        "compare",
+        "thresholds",
+        "sampling",
+        "labelling",
+        "auditing",
+    ]
     assert all(callable(page.show) for page in PAGES)
 
 

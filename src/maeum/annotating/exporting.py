@@ -1,4 +1,4 @@
-"""Rows out to annotators, in one of three forms, with what a model says filled in where one is given."""
+"""Rows out to annotators, in one of four forms, with what a model says filled in where one is given."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from maeum._files import pretty_json, write_text
 from maeum.analyzer import Analyzer, batched
 from maeum.annotating.cells import YES, in_words, shown
+from maeum.annotating.desk_file import create_desk
 from maeum.annotating.rows_jsonl import write_lines
 from maeum.annotating.sheet_out import LABEL, SUGGESTED, write_sheet
 from maeum.annotating.studio_out import studio_config, studio_task
@@ -18,26 +19,39 @@ from maeum.data import AspectLabel, Example
 from maeum.errors import TaskMismatch, UsageError
 from maeum.task import Task
 
-To = Literal["xlsx", "jsonl", "label-studio"]
+To = Literal["xlsx", "jsonl", "label-studio", "sqlite"]
 FORMS: tuple[str, ...] = get_args(To)
 
 
 def export_rows(
-    rows: Sequence[Example], path: Path, task: Task, *, to: To, analyzer: Analyzer | None = None, model: str = ""
+    rows: Sequence[Example],
+    path: Path,
+    task: Task,
+    *,
+    to: To,
+    analyzer: Analyzer | None = None,
+    model: str = "",
+    share: bool = False,
+    overwrite: bool = True,
 ) -> list[Path]:
     """Write rows for annotators; the files written.
 
     Args:
         path: the file. For Label Studio the tasks; the interface goes beside it as ``NAME.config.xml``.
         analyzer: fills in its own answers, for people to correct. They see them: say so when you report agreement.
-        model: what to call it in Label Studio.
+        model: what to call it in Label Studio and in a labelling file.
+        share: a labelling file (``sqlite``) hands every row to one annotator only.
+        overwrite: whether an existing labelling file may go; never one that holds answers.
 
     Raises:
         TaskMismatch: the model has other labels.
-        UsageError: two rows have one id, or there is no row.
+        UsageError: there is no row, a row asks for one aspect's grade, or a labelling file is in the way.
     """
     _check(rows)
     said = None if analyzer is None else list(_said(analyzer, rows, task))
+    if to == "sqlite":
+        create_desk(path, task, rows, suggested=said, model=model if said else "", share=share, overwrite=overwrite)
+        return [path]
     if to == "jsonl":
         plain = None if said is None else [{k: v for k, v in one.items() if k != "score"} for one in said]
         write_lines(rows, path, task, suggested=plain)

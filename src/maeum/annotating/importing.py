@@ -12,6 +12,7 @@ from typing import Any
 
 from maeum._files import write_text
 from maeum.annotating.consensus import Conflict, Rule, agreement, check_rule, decide
+from maeum.annotating.desk_in import read_desk
 from maeum.annotating.marks import Annotation, row_check
 from maeum.annotating.problems import Problems, Rows
 from maeum.annotating.rows_jsonl import read_lines
@@ -100,7 +101,7 @@ def import_files(
     """Read annotated files and merge them.
 
     Args:
-        files: sheets (xlsx, csv, tsv), our JSONL, or Label Studio exports (json).
+        files: sheets (xlsx, csv, tsv), our JSONL, Label Studio exports (json), or labelling files (sqlite).
         rows: the rows that were exported.
         rule: how one answer is made of several.
         before: the labelled rows of an earlier import, which go on.
@@ -140,9 +141,14 @@ def read_labelled(path: Path, task: Task) -> list[Example]:
     return list(iter_examples(path, task=task, format="jsonl", with_labels=False)) if path.exists() else []
 
 
+def labelled_text(imported: Imported, task: Task) -> str:
+    """The labelled rows as our JSONL."""
+    return "".join(_line(row, task) + "\n" for row in imported.rows)
+
+
 def write_labelled(imported: Imported, path: Path, task: Task) -> bool:
     """Write the labelled rows as our JSONL; whether anything changed (an unchanged file is left alone, its time too)."""
-    text = "".join(_line(row, task) + "\n" for row in imported.rows)
+    text = labelled_text(imported, task)
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return False
     write_text(path, text)
@@ -205,9 +211,11 @@ def _read(
         return read_lines(path, known, problems, annotator=who, when=when)
     if suffix == ".json":
         return read_studio(path, known, problems, when=when)
+    if suffix == ".sqlite":
+        return read_desk(path, known, problems)
     raise UsageError(
-        f"'{path}': .xlsx, .csv, .tsv, .jsonl이나 Label Studio의 .json이어야 합니다.",
-        f"'{path}': expected .xlsx, .csv, .tsv, .jsonl, or a .json of Label Studio",
+        f"'{path}': .xlsx, .csv, .tsv, .jsonl, .sqlite나 Label Studio의 .json이어야 합니다.",
+        f"'{path}': expected .xlsx, .csv, .tsv, .jsonl, .sqlite, or a .json of Label Studio",
     )
 
 

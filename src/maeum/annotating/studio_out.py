@@ -14,10 +14,9 @@ from xml.sax.saxutils import quoteattr
 from maeum._lang import language, say
 from maeum.annotating.marks import row_check
 from maeum.data import AspectLabel, Example
+from maeum.formats.studio import EVIDENCE, GRADE, LABELS, NOTE, TARGET, TEXT
 from maeum.task import Label, Task
 
-TEXT, LABELS, EVIDENCE, TARGET, GRADE, NOTE = "text", "labels", "evidence", "target", "grade", "note"
-"""Names of the tags; results are found by them."""
 _COLOURS = (
     "#4c78a8",
     "#f58518",

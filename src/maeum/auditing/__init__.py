@@ -9,8 +9,10 @@
     findings    all of it as plain values
     probing     out-of-fold probabilities, trained now or kept in a model folder
     listing     scores to entries of the work list
+    evidence    what the model says of them, and by which words
     running     the run
     worklist    the Excel list for people
+    desk        the list as a file that several people decide in, one decision at a time (desk_file: how it is kept)
     page        the report (page_copies: its tables of rows side by side)
     outputs     the folder
     decisions   the list read back, row by row

@@ -87,9 +87,14 @@ def save(applied: Applied, output: Path) -> Path:
     log = changelog_of(output)
     with atomic_text(log) as file:
         for change in applied.changes:
-            file.write(json.dumps(change, ensure_ascii=False) + "\n")
+            file.write(change_line(change) + "\n")
     write(applied.data, output)
     return log
+
+
+def change_line(change: dict[str, Any]) -> str:
+    """A line of the changelog."""
+    return json.dumps(change, ensure_ascii=False)
 
 
 def changelog_of(output: Path) -> Path:

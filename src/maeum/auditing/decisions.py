@@ -13,14 +13,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from maeum.auditing.desk import Desk, settled
+from maeum.auditing.desk_file import is_desk
 from maeum.auditing.findings import ABSENT, PRESENT
-from maeum.auditing.worklist import COLUMNS, SHOWN, row_hash, shown_text
+from maeum.auditing.worklist import COLUMNS, SHOWN, row_hash, shown_text, value_of
 from maeum.data import Dataset, Example
 from maeum.errors import DataError, TaskMismatch
 from maeum.formats.lines import Source
 from maeum.formats.options import ReadOptions
 from maeum.formats.tables import table_rows
-from maeum.reviews.stages import grades
 from maeum.task import Task
 
 NEEDED = ("id", "text", "label", "suggested", "decision", "hash")
@@ -70,14 +71,18 @@ class ReadBack:
 
 
 def read_decisions(path: str | Path, data: Dataset, *, encoding: str | None = None) -> ReadBack:
-    """Read a list of decisions about the rows of a data set.
+    """Read a list of decisions about the rows of a data set: a workbook, a CSV, or the SQLite file of the audit page.
 
     Raises:
         DataError: the file cannot be read, or a column is missing.
+        UsageError: another SQLite file.
     """
+    if is_desk(path):
+        return _from_desk(path, data)
     source = Source(Path(path), ReadOptions(encoding=encoding))
-    by_id = {example.id: example for example in data}
+    by_id = _by_id(data)
     found: dict[tuple[str, str], Decision] = {}
+    refused: dict[tuple[str, str], set[str]] = {}
     problems: list[DataError] = []
     undecided = 0
     columns: dict[str, str] | None = None
@@ -94,12 +99,7 @@ def read_decisions(path: str | Path, data: Dataset, *, encoding: str | None = No
         try:
             decision = _decision(row.line, cells, by_id, data.task)
             key = (decision.id, decision.label)
-            if key in found and found[key] != _at(decision, found[key].line):
-                raise DataError(
-                    f"{found[key].line}번째 줄에도 같은 행과 라벨의 다른 결정이 있습니다. 하나만 남기세요.",
-                    f"line {found[key].line} decides otherwise about the same row and label; leave one of them",
-                )
-            found.setdefault(key, decision)
+            found[key] = _merged(found.get(key), decision, refused.setdefault(key, set()), cells["suggested"])
         except DataError as error:
             problems.append(error.at(path, row.line))
     if columns is None:
@@ -111,13 +111,51 @@ def read_decisions(path: str | Path, data: Dataset, *, encoding: str | None = No
     return ReadBack(tuple(found.values()), tuple(problems), undecided)
 
 
-def value_of(example: Example, label: str, task: Task) -> str:
-    """The value a row has for a label now: ``yes``, ``no``, its label (multiclass) or a grade."""
-    if task.kind == "aspect":
-        return grades(example.aspects or ()).get(label, ABSENT)
-    if task.kind == "multiclass":
-        return (example.labels or ("",))[0]
-    return PRESENT if label in (example.labels or ()) else ABSENT
+def _merged(before: Decision | None, now: Decision, refused: set[str], proposed: str) -> Decision:
+    """The decision of two lines about one row and label.
+
+    An aspect may be listed twice, as not said at all and as said with another grade: to keep the one proposal from
+    being made and to fix the other is no contradiction.
+
+    Args:
+        refused: values that were kept from being set; filled in.
+        proposed: what this line proposes.
+
+    Raises:
+        DataError: the lines decide otherwise.
+    """
+    if now.decision == "keep":
+        refused.add(_VALUES.get(proposed.casefold(), proposed))
+    if before is None or before == _at(now, before.line):
+        return before or now
+    fix, keep = (now, before) if now.decision == "fix" else (before, now)
+    if (fix.decision, keep.decision) == ("fix", "keep") and fix.suggested not in refused:
+        return fix
+    raise DataError(
+        f"{before.line}번째 줄에도 같은 행과 라벨의 다른 결정이 있습니다. 하나만 남기세요.",
+        f"line {before.line} decides otherwise about the same row and label; leave one of them",
+    )
+
+
+def _from_desk(path: str | Path, data: Dataset) -> ReadBack:
+    """The same of a SQLite file; its lines count as those of the workbook that was written with it."""
+    with Desk(path) as desk:
+        entries, rulings = desk.entries(), desk.rulings()
+    by_id = _by_id(data)
+    found: list[Decision] = []
+    problems: list[DataError] = []
+    for ruling in rulings.values():
+        if ruling.word == "unsure":
+            continue
+        entry = entries[ruling.entry - 1]
+        cells = {"id": ruling.row, "text": shown_text(entry.example), "label": ruling.label, "hash": entry.hash}
+        cells |= {"decision": ruling.word, "suggested": ruling.value, "who": ruling.who, "when": ruling.at}
+        try:
+            found.append(_decision(entry.number + 1, cells, by_id, data.task))
+        except DataError as error:
+            problems.append(error.at(path, entry.number + 1))
+    done = settled(entries, rulings)
+    return ReadBack(tuple(found), tuple(problems), sum(item is None or item.word == "unsure" for item in done))
 
 
 def _columns(header: Sequence[str], path: str | Path) -> dict[str, str]:
@@ -169,6 +207,15 @@ def _decision(line: int, cells: Mapping[str, str], by_id: Mapping[str, Example],
     suggested = _suggested(cells["suggested"], given, task) if word == "fix" else ""
     note = {name: cells.get(name, "") for name in ("who", "when", "note")}
     return Decision(line, example.id, label, word, given, suggested, **note)
+
+
+def _by_id(data: Dataset) -> dict[str, Example]:
+    """Rows by id; also by the id as a cell is read (NFC, no spaces at its ends), where that is no other row's."""
+    found = {example.id: example for example in data}
+    plain: dict[str, list[Example]] = {}
+    for example in data:
+        plain.setdefault(_clean(example.id), []).append(example)
+    return {name: rows[0] for name, rows in plain.items() if len(rows) == 1} | found
 
 
 def _row(cells: Mapping[str, str], by_id: Mapping[str, Example]) -> Example:
@@ -258,5 +305,7 @@ def _clean(cell: object) -> str:
 
 
 def _plain(text: str) -> str:
-    """A text without what spreadsheets and CSV do to it: white space, invisible characters, how Hangul is composed."""
-    return "".join(_clean(text).split())[:SHOWN]
+    """A text without what spreadsheets and CSV do to it: white space, invisible characters, how Hangul is composed, and
+    letters that cp949, in which Excel saves a CSV in Korea, turns into question marks."""
+    kept = _clean(text).encode("cp949", "ignore").decode("cp949")
+    return "".join(kept.replace("?", "").split())[:SHOWN]

@@ -37,6 +37,29 @@ class Suspect:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """A word and what it does for a label, as ``explaining.Word`` has it."""
+
+    begin: int
+    end: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a model that never saw the row says of a suspect's row."""
+
+    scores: Mapping[str, float]
+    """Held-out probability of every label; of a grade in doubt, of every grade."""
+    decided: tuple[str, ...]
+    """Those it would give."""
+    about: str
+    """What ``words`` speak for: the label in doubt, or the one suggested in its place."""
+    words: tuple[Mark, ...]
+    """Of a model trained on all rows; empty where it is no linear one, whose words would take too long."""
+
+
+@dataclass(frozen=True, slots=True)
 class LabelRow:
     """A label in the table of labels."""
 
@@ -107,6 +130,8 @@ class Audit:
     valid: Dataset | None = field(repr=False)
     notes: tuple[str, ...]
     seconds: Mapping[str, float]
+    said: tuple[Said, ...] = field(default=(), repr=False)
+    """One for each of ``suspects``."""
 
     def to_dict(self) -> dict[str, Any]:
         """The summary as plain data; row texts are left out."""

@@ -58,11 +58,8 @@ def classes(
         reason = say(f"모델: '{names[0]}' {p}, '{names[1]}' {q}", f"the model: '{names[0]}' {p}, '{names[1]}' {q}")
         twin = next((t for t in same.get(row, ()) if given[t] != now), None)
         if twin is not None:
-            label = _name(probed.rows.task, int(given[twin]))
-            reason += say(
-                f". 같은 글 '{probed.rows.ids[twin]}'은(는) '{label}'",
-                f"; the same text '{probed.rows.ids[twin]}' is '{label}'",
-            )
+            name, label = probed.rows[twin].id, _name(probed.rows.task, int(given[twin]))
+            reason += say(f". 같은 글 '{name}'은(는) '{label}'", f"; the same text '{name}' is '{label}'")
         found.append(Suspect(row, keys[now], "class", keys[now], keys[then], float(errors[row]), reason))
     return found, int((errors >= floor).sum())
 
@@ -153,7 +150,7 @@ def _twin_reason(probed: Probed, group: Sequence[int], row: int, label: int) -> 
     twin = next((t for t in group if probed.y[t, label] != probed.y[row, label]), None)
     if twin is None:
         return ""
-    name = probed.rows.ids[twin]
+    name = probed.rows[twin].id
     if probed.y[twin, label]:
         return say(f". 같은 글 '{name}'에는 달려 있습니다", f"; the same text '{name}' has it")
     return say(f". 같은 글 '{name}'에는 없습니다", f"; the same text '{name}' does not have it")

@@ -13,6 +13,7 @@ from maeum._lang import say
 from maeum._progress import Line
 from maeum.auditing import duplicates, listing
 from maeum.auditing.confusing import confusable
+from maeum.auditing.evidence import said_of
 from maeum.auditing.findings import Audit, LabelRow, Part, Suspect
 from maeum.auditing.listing import Floats
 from maeum.auditing.probing import Probed, probe, recall, train_settings
@@ -107,13 +108,15 @@ class _Run:
             above += reach
             parts.append(self.timed(f"words {name}", lambda n=name, p=part, e=errors: self._part(n, p, e)))
         suspects.sort(key=lambda item: (-item.score, item.row))
+        listed = tuple(suspects[: settings.top])
+        said = self.timed("evidence", lambda: said_of(self.data, listed, probed))
         differ = [group for group in groups if len({duplicates.labels_of(self.data[row]) for row in group}) > 1]
         return Audit(
             self.data,
             settings,
             model,
             tuple(parts),
-            tuple(suspects[: settings.top]),
+            listed,
             above,
             tuple(map(tuple, differ)),
             sum(map(len, groups)),
@@ -123,6 +126,7 @@ class _Run:
             self.valid,
             tuple(self.notes),
             self.seconds,
+            said,
         )
 
     def timed(self, stage: str, work: Any) -> Any:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from maeum._files import canonical_json, sha256_text
 from maeum._lang import say
 from maeum.auditing.findings import ABSENT, PRESENT, Audit
 from maeum.data import Example
 from maeum.formats.tables_out import atomic_path
+from maeum.reviews.stages import grades
+from maeum.task import Task
 
 COLUMNS = (
     "id",
@@ -32,6 +34,8 @@ COLUMNS = (
 """Header of the list; the same in both languages, so that a list travels between people."""
 WORDS = ("keep", "fix", "drop")
 """What ``decision`` may be."""
+Line = tuple[str | float | None, ...]
+"""Cells of the list in the order of ``COLUMNS``."""
 SHOWN = 3_000
 """Letters of a text that are shown; what is cut ends with ``…``."""
 
@@ -43,6 +47,15 @@ def row_hash(example: Example) -> str:
     row = example.to_dict()
     row.pop("meta", None)
     return "h" + sha256_text(canonical_json(row))[:12]
+
+
+def value_of(example: Example, label: str, task: Task) -> str:
+    """The value a row has for a label now: ``yes``, ``no``, its label (multiclass) or a grade."""
+    if task.kind == "aspect":
+        return grades(example.aspects or ()).get(label, ABSENT)
+    if task.kind == "multiclass":
+        return (example.labels or ("",))[0]
+    return PRESENT if label in (example.labels or ()) else ABSENT
 
 
 def shown_text(example: Example) -> str:
@@ -60,57 +73,61 @@ def shown_value(value: str) -> str:
 
 def write_worklist(audit: Audit, path: Path) -> None:
     """Write the workbook; it appears under its name when it is complete."""
+    hashes: dict[int, str] = {}
+    lines = []
+    for item in audit.suspects:
+        code = hashes.setdefault(item.row, row_hash(audit.data[item.row]))
+        lines.append(line(audit.data[item.row], code, item.label, item.given, item.suggested, item.score, item.reason))
+    with atomic_path(path) as temporary:
+        write_lines(str(temporary), lines, audit.data.task, copies=_copies(audit))
+
+
+def line(
+    example: Example, code: str, label: str, given: str, suggested: str, score: float | None = None, reason: str = "",
+    *, decision: str = "", who: str = "", when: str = "", note: str = "",
+) -> Line:  # fmt: skip
+    """One line of the list; ``code`` is the row's fingerprint."""
+    values = (shown_value(given), shown_value(suggested), score, reason)
+    return (example.id, shown_text(example), label, *values, decision, who, when, note, code)
+
+
+def write_lines(
+    target: str | BinaryIO, lines: Sequence[Line], task: Task, *, copies: Sequence[Sequence[str]] = ()
+) -> None:
+    """Write lines as a workbook with all its sheets, to a path or into memory."""
     import xlsxwriter
 
-    with atomic_path(path) as temporary:
-        book = xlsxwriter.Workbook(str(temporary), {"strings_to_formulas": False, "strings_to_urls": False})
-        try:
-            head = book.add_format({"bold": True, "bg_color": "#E8EEF4", "bottom": 1, "valign": "vcenter"})
-            wrap = book.add_format({"text_wrap": True, "valign": "top"})
-            _list(book.add_worksheet(say("할 일", "worklist")), audit, head, wrap, book)
-            _sheet(book.add_worksheet(say("읽어 두기", "how to")), _how(), [24, 110], head, wrap)
-            if any(label.guideline for label in audit.data.task.labels):
-                lines = [(label.key, label.guideline) for label in audit.data.task.labels]
-                rows = [(say("라벨", "label"), say("붙이는 기준", "guideline")), *lines]
-                _sheet(book.add_worksheet(say("라벨 기준", "guidelines")), rows, [16, 110], head, wrap)
-            if copies := _copies(audit):
-                _sheet(book.add_worksheet(say("같은 글", "copies")), copies, [9, 16, 60, 36, 16, 60, 36], head, wrap)
-        finally:
-            book.close()
+    book = xlsxwriter.Workbook(target, {"strings_to_formulas": False, "strings_to_urls": False})
+    try:
+        head = book.add_format({"bold": True, "bg_color": "#E8EEF4", "bottom": 1, "valign": "vcenter"})
+        wrap = book.add_format({"text_wrap": True, "valign": "top"})
+        _list(book.add_worksheet(say("할 일", "worklist")), lines, head, wrap, book)
+        _sheet(book.add_worksheet(say("읽어 두기", "how to")), _how(), [24, 110], head, wrap)
+        if any(label.guideline for label in task.labels):
+            told = [(label.key, label.guideline) for label in task.labels]
+            rows = [(say("라벨", "label"), say("붙이는 기준", "guideline")), *told]
+            _sheet(book.add_worksheet(say("라벨 기준", "guidelines")), rows, [16, 110], head, wrap)
+        if copies:
+            _sheet(book.add_worksheet(say("같은 글", "copies")), copies, [9, 16, 60, 36, 16, 60, 36], head, wrap)
+    finally:
+        book.close()
 
 
-def _list(sheet: Any, audit: Audit, head: Any, wrap: Any, book: Any) -> None:
+def _list(sheet: Any, lines: Sequence[Line], head: Any, wrap: Any, book: Any) -> None:
     choice = book.add_format({"valign": "top", "bg_color": "#FFF8E1", "border": 1, "border_color": "#E0C060"})
     number = book.add_format({"num_format": "0.00", "valign": "top"})
     for column, name in enumerate(COLUMNS):
         sheet.write_string(0, column, name, head)
         sheet.set_column(column, column, _WIDTHS.get(name, 13))
-    hashes: dict[int, str] = {}
-    for line, item in enumerate(audit.suspects, start=1):
-        example = audit.data[item.row]
-        code = hashes.setdefault(item.row, row_hash(example))
-        cells = (
-            example.id,
-            shown_text(example),
-            item.label,
-            shown_value(item.given),
-            shown_value(item.suggested),
-            item.score,
-            item.reason,
-            "",
-            "",
-            "",
-            "",
-            code,
-        )
+    for row, cells in enumerate(lines, start=1):
         for column, cell in enumerate(cells):
             if isinstance(cell, float):
-                sheet.write_number(line, column, round(cell, 4), number)
+                sheet.write_number(row, column, round(cell, 4), number)
             elif COLUMNS[column] == "decision":
-                sheet.write_blank(line, column, None, choice)
+                (sheet.write_string if cell else sheet.write_blank)(row, column, cell or None, choice)
             elif cell:
-                sheet.write_string(line, column, cell, wrap)
-    last = max(len(audit.suspects), 1)
+                sheet.write_string(row, column, cell, wrap)
+    last = max(len(lines), 1)
     at = COLUMNS.index("decision")
     rule = {
         "validate": "list",

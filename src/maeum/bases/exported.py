@@ -29,6 +29,8 @@ TRANSPOSED = ".transposed"
 """Ends the name of a weight that the graph keeps as (inputs, outputs), torch as (outputs, inputs)."""
 TWINS = "maeum.twins"
 """Property of the graph: names of weights that it keeps only once, under the name of an equal one."""
+SMOOTHED = "maeum.smoothed"
+"""Property of an int8 graph: names of weights whose rows were multiplied → the vector that undoes it."""
 _BACKBONE = "network.backbone."
 
 
@@ -89,13 +91,15 @@ def backbone_weights(graph: Path) -> dict[str, F32]:
     properties = {item.key: item.value for item in model.metadata_props}
     if TWINS not in properties:
         raise _no_way_back(graph.parent)
+    smoothed: dict[str, str] = json.loads(properties.get(SMOOTHED, "{}"))
     whole = {}
     for name, array in arrays.items():
         # an int8 matrix comes with its scales beside it; what was kept in fp16 or fp32 stands alone
         plain, _, kind = name.rpartition(".")
         if kind != "scale":
             scale = arrays[f"{plain}.scale"] if kind == "int8" else np.float32(1)
-            whole[plain if kind in ("int8", "fp16") else name] = array.astype(np.float32) * scale
+            inverse = arrays[smoothed[plain]][:, None] if kind == "int8" and plain in smoothed else np.float32(1)
+            whole[plain if kind in ("int8", "fp16") else name] = array.astype(np.float32) * scale * inverse
     twins = json.loads(properties[TWINS])
     if not whole.keys() >= set(twins.values()):
         raise _no_way_back(graph.parent)

@@ -73,6 +73,11 @@ def record(
             _turn(0, found, found.a, {name: gap.before for name, gap in found.scores.items()}, found.a.labelled)
         )
         added += 1
+        if found.a.fingerprint == found.b.fingerprint:
+            told = say(
+                "A와 B가 같아 첫 차례만 적었습니다.", "A and B are the same, so only the first turn was recorded"
+            )
+            return _written(turns, 1, place, (told,))
     against = next((turn for turn in reversed(turns) if turn["model"]["fingerprint"] == found.a.fingerprint), None)
     if against is None or against is not turns[-1]:
         notes.append(
@@ -97,10 +102,14 @@ def record(
     turn["note"] = note
     turn["decisions"] = None if decisions is None else _decisions(Path(decisions))
     turns.append(turn)
+    return _written(turns, added + 1, place, tuple(notes))
+
+
+def _written(turns: Sequence[dict[str, Any]], added: int, place: Path, notes: tuple[str, ...]) -> Turn:
     place.mkdir(parents=True, exist_ok=True)
     write_text(place / TURNS, "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in turns))
     write_text(place / CHART, chart(turns))
-    return Turn(turn["turn"], added + 1, place, tuple(notes))
+    return Turn(turns[-1]["turn"], added, place, notes)
 
 
 def read_turns(folder: str | Path) -> list[dict[str, Any]]:
@@ -108,8 +117,14 @@ def read_turns(folder: str | Path) -> list[dict[str, Any]]:
 
     Raises:
         DataError: a line is damaged.
+        UsageError: ``folder`` is a file.
     """
     path = Path(folder) / TURNS
+    if Path(folder).exists() and not Path(folder).is_dir():
+        raise UsageError(
+            f"'{folder}'은(는) 폴더가 아닙니다. --loop에는 차례를 적을 폴더를 주세요.",
+            f"'{folder}' is no folder; --loop takes the folder that holds the turns",
+        )
     if not path.exists():
         return []
     turns = []
@@ -186,6 +201,8 @@ def _decisions(path: Path) -> dict[str, Any]:
         DataError: it is none.
     """
     words: list[str] = []
+    if not path.is_file():
+        raise DataError("파일이 없습니다. 경로를 확인하세요.", "no such file; check the path", path=path)
     try:
         for line in path.read_text(encoding="utf-8").splitlines():
             words.append(str(json.loads(line)["decision"]))

@@ -13,12 +13,15 @@ While it runs everything lies in ``DIR.partial/``::
     settings    what decides the result            pool       files → distinct texts, labels, who judges
     softening   the teacher's pass, resumable      students   linear, encoder:BASE, layers:N, model:DIR
     running     distill                            saving     the folder, its report and card
+    heads       distill_heads: a teacher of several heads, with heads_lesson and heads_results
 """
 
 from __future__ import annotations
 
+from maeum.distilling.heads import distill_heads
+from maeum.distilling.heads_results import DistilledHeads
 from maeum.distilling.running import distill
 from maeum.distilling.saving import Distilled
 from maeum.distilling.settings import DistillSettings
 
-__all__ = ["DistillSettings", "Distilled", "distill"]
+__all__ = ["DistillSettings", "Distilled", "DistilledHeads", "distill", "distill_heads"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,8 +30,8 @@ class Pool:
 
     inputs: list[Input] = field(default_factory=list)
     """(n,) raw."""
-    labels: list[NDArray[np.uint8] | None] = field(default_factory=list)
-    """(n,) true labels (k,), where known."""
+    labels: list[NDArray[Any] | None] = field(default_factory=list)
+    """(n,) true labels (k,), where known; of several tasks side by side, -1 for those a row has no labels of."""
     ids: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=lambda: {"duplicates": 0, "blank": 0, "rejected": 0, "judging": 0})
 
@@ -80,11 +80,39 @@ def gather(
         DataError: too few texts are left.
         UsageError: no row of ``data`` is left.
     """
-    pool = Pool()
     judging = {duplicate_key(text) for text in valid.texts} if valid is not None else set()
+    known = [] if data is None else [(example.input, data.y[row], example.id) for row, example in enumerate(data)]
+    pool = collect(source, reading, prep, known=known, judging=judging, limit=limit)
+    if data is not None and not pool.counts["labelled"]:
+        raise UsageError(
+            f"'{data.source}'의 라벨 행은 모두 비었거나 --valid에도 있어, 배우거나 기준값을 맞출 행이 없습니다.",
+            f"every labelled row of '{data.source}' is blank or also in --valid, so none is left to learn from or to tune on",
+        )
+    return pool
+
+
+def collect(
+    source: str,
+    reading: Mapping[str, Any],
+    prep: TextPrep,
+    *,
+    known: Iterable[tuple[Input, NDArray[Any], str]],
+    judging: Set[object],
+    limit: int | None,
+) -> Pool:
+    """The same with labelled rows one by one.
+
+    Args:
+        known: input, labels (k,) and id of each.
+        judging: ``duplicate_key`` of texts that are left out.
+
+    Raises:
+        DataError: too few texts are left.
+    """
+    pool = Pool()
     seen: set[int] = set()
 
-    def add(item: Input, labels: NDArray[np.uint8] | None, name: str) -> None:
+    def add(item: Input, labels: NDArray[Any] | None, name: str) -> None:
         prepared = prep.prepare_input(item)
         text = prepared.text.strip()
         if not text:
@@ -101,23 +129,17 @@ def gather(
             pool.labels.append(labels)
             pool.ids.append(name)
 
-    for row, example in enumerate(data or ()):
-        assert data is not None
-        add(example.input, data.y[row], example.id)
-    known = len(pool)
-    if data is not None and not known:
-        raise UsageError(
-            f"'{data.source}'의 라벨 행은 모두 비었거나 --valid에도 있어, 배우거나 기준값을 맞출 행이 없습니다.",
-            f"every labelled row of '{data.source}' is blank or also in --valid, so none is left to learn from or to tune on",
-        )
+    for item, labels, name in known:
+        add(item, labels, name)
+    labelled = len(pool)
     report = ReadReport()
     for item in _inputs(source, reading, report):
-        if limit is not None and len(pool) - known >= limit:
+        if limit is not None and len(pool) - labelled >= limit:
             break
         add(item, None, "")
     pool.counts["rejected"] = report.rejected
-    pool.counts["texts"] = len(pool) - known
-    pool.counts["labelled"] = known
+    pool.counts["texts"] = len(pool) - labelled
+    pool.counts["labelled"] = labelled
     if len(pool) < MIN_TRAIN_ROWS:
         raise DataError(
             f"배울 글이 {len(pool)}건뿐입니다. 서로 다른 글이 적어도 {MIN_TRAIN_ROWS}건 필요합니다.",

@@ -79,6 +79,11 @@ def distill(
         )
     refuse_existing(output, overwrite=overwrite)
     progress(say(f"교사 여는 중: {teacher}", f"opening the teacher {teacher}"))
+    if task is None and (names := model_folder.head_names(teacher)):
+        raise UsageError(
+            f"'{teacher}'에는 머리가 여럿입니다({', '.join(names)}). task로 하나를 고르거나 distill_heads로 모두 증류하세요.",
+            f"'{teacher}' has several heads ({', '.join(names)}); choose one with task, or distil all with distill_heads",
+        )
     analyzer = model_folder.load(teacher, task=task)
     _refuse_teacher(analyzer, Path(teacher))
     check_student(analyzer, settings)

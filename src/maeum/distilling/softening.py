@@ -7,21 +7,34 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from maeum._files import pretty_json, read_json, write_text
 from maeum._lang import say
 from maeum._progress import Line, steps
-from maeum.analyzer import Analyzer
 from maeum.data import Input
 from maeum.errors import FormatError, UsageError
 from maeum.models.base import Proba
+from maeum.task import Task
 
 SAVE_EVERY_SEC = 10.0
 """How much of the teacher's work a kill can cost."""
 _BATCH = 256
+
+
+class Teacher(Protocol):
+    """Whoever says how probable each label of a text is: a model, or several heads side by side."""
+
+    @property
+    def task(self) -> Task:
+        """The labels in column order."""
+        ...
+
+    def predict_proba(self, data: Sequence[Input], /) -> Proba:
+        """Probabilities (n, k) of raw inputs."""
+        ...
 
 
 class SoftLabels:
@@ -48,7 +61,7 @@ class SoftLabels:
         folder.mkdir(parents=True, exist_ok=True)
         write_text(about, pretty_json(dict(identity)))
 
-    def fill(self, teacher: Analyzer, inputs: Sequence[Input], progress: Line) -> Proba:
+    def fill(self, teacher: Teacher, inputs: Sequence[Input], progress: Line) -> Proba:
         """The teacher's probabilities (n, k): those that are there already, and the others."""
         parts, done = self._parts(len(teacher.task))
         found = [part[:] for part in parts]

@@ -17,6 +17,7 @@ from maeum._version import __version__
 from maeum.bases.exported import SMALL_FILES
 from maeum.errors import UsageError
 from maeum.exporting.parity import Parity, encoder_parity, text_parity
+from maeum.exporting.samples import feeds, sample_inputs
 from maeum.exporting.verdict import Precision
 from maeum.models.base import Predictor
 from maeum.models.ensemble import MeanPredictor
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from maeum.models.encoder import EncoderClassifier
     from maeum.models.linear import LinearClassifier
 
+SAMPLED = 192
+"""Sample texts that fixed ranges of int8 are found on."""
 LARGEST = 2_000_000_000
 """Bytes of fp32 weights: protobuf, and with it a graph in one file, ends at 2 GiB."""
 
@@ -103,7 +106,13 @@ class Exporter:
         place = self._place()
         trunk.save(place)
         graph = onnx.load(trunk.folder / "model.onnx")
-        self._write(to_int8(graph) if precision == "int8" else to_fp16(graph), place)
+        if precision == "int8":
+            inputs = sample_inputs()
+            some = inputs[:: -(-len(inputs) // SAMPLED)]
+            smaller = to_int8(graph, feeds(window for windows in trunk.windows(some) for window in windows))
+        else:
+            smaller = to_fp16(graph)
+        self._write(smaller, place)
         settings = OnnxSettings.from_dict({**trunk.settings.to_dict(), "precision": precision})
         write_settings(settings, place)
         return OnnxTrunk.open(place)

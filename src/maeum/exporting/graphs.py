@@ -20,7 +20,9 @@ import torch  # noqa: TID253
 from onnx import ModelProto  # noqa: TID253
 from torch import Tensor, nn  # noqa: TID253
 
+from maeum._onnxruntime import onnxruntime
 from maeum.bases.exported import TRANSPOSED, TWINS
+from maeum.exporting.fusing import with_fused_attention
 
 if TYPE_CHECKING:
     from maeum.models._label_model import LabelModel
@@ -64,7 +66,7 @@ def encoder_graph(model: EncoderClassifier) -> ModelProto:
             dynamo=False,
         )
         traced = onnx.load(path)
-    return _named(optimised(traced), _Windowed(network))
+    return with_fused_attention(_named(optimised(traced), _Windowed(network)))
 
 
 def _named(model: ModelProto, network: nn.Module) -> ModelProto:
@@ -102,7 +104,7 @@ def uses_segments(model: EncoderClassifier) -> bool:
 
 def optimised(model: ModelProto) -> ModelProto:
     """The same graph with constants folded and nodes fused by onnxruntime, for any processor."""
-    import onnxruntime as ort
+    ort = onnxruntime()
 
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
@@ -148,7 +150,7 @@ class _Windowed(nn.Module):
 
 @contextmanager
 def _plain_attention(backbone: Any) -> Iterator[None]:
-    """Attention written out: it exports to fewer nodes than the fused kernel and is as fast."""
+    """Attention written out: what ``fusing`` knows."""
     before = getattr(backbone.config, "_attn_implementation", None)
     try:
         backbone.set_attn_implementation("eager")

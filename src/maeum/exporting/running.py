@@ -24,16 +24,15 @@ from maeum._files import (
 from maeum._lang import say
 from maeum._optional import require_installed
 from maeum.analyzer import Analyzer
-from maeum.data import Dataset, Input
+from maeum.data import Dataset
 from maeum.errors import TaskMismatch, UsageError
 from maeum.exporting.converting import Exporter, versions
+from maeum.exporting.samples import sample_inputs
 from maeum.exporting.verdict import EPSILON, PRECISIONS, Measured, Precision, Stopwatch, Verdict, judge, measure
 from maeum.models.base import Predictor
 from maeum.models.head import HeadPredictor, SharedTrunk, save_trunk
 
 Line = Callable[[str], None]
-SAMPLE_TEXTS = ("sample:nikl-ea", "sample:aihub", "sample:fashion")
-"""What the smaller graph is compared on without data."""
 
 
 @dataclass(frozen=True)
@@ -231,14 +230,6 @@ def _rows(analyzer: Analyzer, data: Dataset | None) -> tuple[Sequence[Any], NDAr
         f"{len(inputs)} sample texts, without labels: against the decisions of fp32",
     )
     return inputs, None, words
-
-
-def sample_inputs() -> list[Input]:
-    """The texts of the samples in the package."""
-    from maeum.formats import read
-
-    found = {example.input for name in SAMPLE_TEXTS for example in read(name)}
-    return sorted(found, key=lambda item: (item.text, str(item.target)))
 
 
 def _metadata(analyzers: Mapping[str, Analyzer]) -> dict[str, str]:

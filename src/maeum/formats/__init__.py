@@ -6,6 +6,7 @@
     jsonrows   JSON and JSON lines → rows          tables      CSV, TSV, text, xlsx, Parquet → rows
     records    a row with named fields → Example   columns, labels, targets  what its parts mean
     jsonl, nikl, public, aihub, emojson, completion            corpora
+    label_studio                                   annotations of several people (studio: one of them)
     registry   FORMATS                             guess       which format a file is in
     reading    read, iter_examples                 writing     write
     predictions, scores, score_rows, align         probabilities per label out and in, and the rows they belong to

@@ -56,6 +56,8 @@ def json_format(row: Any) -> str | None:
         return "aihub-absa"
     if "profile" in row and "talk" in row:
         return "aihub-dialogue"
+    if isinstance(row.get("data"), dict) and row.keys() & {"annotations", "predictions"}:
+        return "label-studio"
     if "text" in row and "emo" in row:
         return "emo-json"
     aspects = row.get("aspects")
@@ -93,7 +95,7 @@ def _json(source: Source) -> Guess:
     found = json_format(rows[0].value)
     if found is None and (options.text_column or not isinstance(rows[0].value, dict)):
         found = "jsonl"
-    return found, ("jsonl", "nikl-ea", "nikl-sa", "mabsa", "emo-json", "aihub-dialogue", "aihub-absa")
+    return found, ("jsonl", "nikl-ea", "nikl-sa", "mabsa", "emo-json", "aihub-dialogue", "aihub-absa", "label-studio")
 
 
 def _csv(source: Source) -> Guess:

@@ -89,6 +89,10 @@ class ReadReport:
     """Rows skipped because something was wrong with them."""
     dropped: int = 0
     """Rows that the format itself says to leave out (misspelt emotions of ``aihub-continuous``)."""
+    conflicts: int = 0
+    """Rows whose annotators differ (``label-studio``)."""
+    undecided: int = 0
+    """Of them, those that have no labels because no answer has a majority."""
     first_error: str | None = None
     """The sentence of the first rejected row."""
     keep: int = 0
@@ -143,6 +147,9 @@ class Rejects:
             log.warning("%s: %d rows skipped%s; first: %s", report.source, report.rejected, where, report.first_error)
         if report.dropped:
             log.warning("%s: %d rows left out, as format '%s' says", report.source, report.dropped, report.format)
+        if report.conflicts:
+            text = "%s: annotators differ on %d rows (the majority stands; meta.conflicts), %d of them without labels"
+            log.warning(text, report.source, report.conflicts, report.undecided)
 
 
 def _is_utf8(text: str) -> bool:

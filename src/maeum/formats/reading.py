@@ -136,7 +136,7 @@ def examples_of(opened: Opened, report: ReadReport, rejects: Rejects, seen: Seen
     Raises:
         DataError, UsageError: as for ``read``.
     """
-    context = Context(opened.source, opened.task, False, opened.format.tabular)
+    context = Context(opened.source, opened.task, False, opened.format.tabular, report)
     report.source, report.format = opened.source.name, opened.format.name
     yield from _parsed(opened, context, report, rejects, seen)
 
@@ -171,7 +171,7 @@ def _examples(opened: Opened, with_labels: bool, report: ReadReport) -> Iterator
     source, format = opened.source, opened.format
     report.source, report.format = source.name, format.name
     rejects = Rejects(source.options.rejects, report)
-    context = Context(source, opened.task, with_labels, format.tabular)
+    context = Context(source, opened.task, with_labels, format.tabular, report)
     with contextlib.closing(rejects):
         examples = _parsed(opened, context, report, rejects, SeenIds())
         yield from format.merge(examples, opened.task) if format.merge else examples

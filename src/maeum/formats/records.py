@@ -15,7 +15,7 @@ from maeum.formats.columns import Columns, missing_column, pick_columns
 from maeum.formats.ids import row_id as row_id
 from maeum.formats.labels import LabelReader, parse_completion
 from maeum.formats.lines import Row, Source
-from maeum.formats.options import ReadOptions
+from maeum.formats.options import ReadOptions, ReadReport
 from maeum.formats.targets import read_target
 from maeum.task import Task
 
@@ -37,6 +37,8 @@ class Context:
     """Off: labels are not looked at (a file to predict may be labelled for another task)."""
     tabular: bool = False
     """Whether a missing column concerns the whole file."""
+    report: ReadReport = field(default_factory=ReadReport)
+    """For what a format notes of rows that are not wrong."""
     labels: LabelReader = field(init=False)
 
     def __post_init__(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from maeum.formats import aihub, completion, emojson, jsonl, nikl, public
+from maeum.formats import aihub, completion, emojson, jsonl, label_studio, nikl, public
 from maeum.formats.jsonrows import json_rows
 from maeum.formats.records import Format, parse_record
 from maeum.formats.tables import csv_rows, parquet_rows, tsv_rows, txt_rows, xlsx_rows
@@ -58,6 +58,7 @@ _ALL = (
     Format("aihub-dialogue", aihub.dialogue_rows, aihub.parse_dialogue, (".json", ".xlsx"), task="aihub-dialogue-6",
            loose_ids=True),
     Format("aihub-absa", json_rows, aihub.parse_absa, (".json",), loose_ids=True),
+    Format("label-studio", label_studio.export_rows, label_studio.parse_task, (".json",)),
 )  # fmt: skip
 
 FORMATS: dict[str, Format] = {item.name: item for item in _ALL}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import json
 import os
 import re
@@ -97,6 +98,24 @@ def write_table(examples: Iterable[Example], path: Path, kind: TableKind) -> Non
 
     Columns that no row needs are left out. Aspects are JSON text, so that their spans come back.
     """
+    header, rows = _columns(examples)
+    with open_table(path, kind, header) as write:
+        for cells in rows:
+            write(cells)
+
+
+def table_bytes(examples: Iterable[Example]) -> bytes:
+    """The same as a workbook that never touches the disk."""
+    header, rows = _columns(examples)
+    whole = io.BytesIO()
+    with _workbook(whole, Path("xlsx"), header) as write:
+        for cells in rows:
+            write(cells)
+    return whole.getvalue()
+
+
+def _columns(examples: Iterable[Example]) -> tuple[list[str], Iterator[list[Any]]]:
+    """Header and cells of a table of examples."""
     rows = list(examples)
     targets = any(row.target is not None for row in rows)
     labelled = any(row.labels is not None for row in rows)
@@ -108,17 +127,19 @@ def write_table(examples: Iterable[Example], path: Path, kind: TableKind) -> Non
     header += ["labels"] if labelled else []
     header += ["aspects"] if aspects else []
     header += [f"meta_{key}" if key in taken else key for key in meta]
-    with open_table(path, kind, header) as write:
-        for row in rows:
-            cells: list[Any] = [row.id, row.text]
-            if targets:
-                cells += [row.target.form, row.target.begin, row.target.end] if row.target else ["", "", ""]
-            if labelled:
-                cells.append(labels_cell(row.labels))
-            if aspects:
-                listed = row.to_dict().get("aspects")
-                cells.append("" if listed is None else json.dumps(listed, ensure_ascii=False))
-            write([*cells, *(row.meta.get(key, "") for key in meta)])
+
+    def cells(row: Example) -> list[Any]:
+        made: list[Any] = [row.id, row.text]
+        if targets:
+            made += [row.target.form, row.target.begin, row.target.end] if row.target else ["", "", ""]
+        if labelled:
+            made.append(labels_cell(row.labels))
+        if aspects:
+            listed = row.to_dict().get("aspects")
+            made.append("" if listed is None else json.dumps(listed, ensure_ascii=False))
+        return [*made, *(row.meta.get(key, "") for key in meta)]
+
+    return header, map(cells, rows)
 
 
 def table_writer(kind: TableKind) -> Callable[[Iterable[Example], Path, Task | None, Path | None], None]:
@@ -152,10 +173,13 @@ def _tsv_writer(write: Callable[[str], object], path: Path) -> WriteRow:
 
 
 @contextlib.contextmanager
-def _workbook(temporary: Path, path: Path, header: Sequence[str]) -> Iterator[WriteRow]:
+def _workbook(target: Path | io.BytesIO, path: Path, header: Sequence[str]) -> Iterator[WriteRow]:
     import xlsxwriter
 
-    book = xlsxwriter.Workbook(str(temporary), {"constant_memory": True})
+    if isinstance(target, Path):
+        book = xlsxwriter.Workbook(str(target), {"constant_memory": True})
+    else:
+        book = xlsxwriter.Workbook(target, {"in_memory": True})
     sheet = book.add_worksheet()
     line = 0
 

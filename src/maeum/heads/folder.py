@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,9 +44,14 @@ def save_heads(
     output: Path,
     *,
     history: Sequence[dict[str, Any]] = (),
+    also: Callable[[Path], None] = lambda _: None,
     overwrite: bool = False,
 ) -> None:
-    """Write the folder: all of it or nothing."""
+    """Write the folder: all of it or nothing.
+
+    Args:
+        also: writes other files into it, before its checksums are taken.
+    """
     with atomic_folder(output, overwrite=overwrite) as target:
         (target / "trunk").mkdir()
         save_trunk(trunk, target / "trunk")
@@ -61,6 +66,7 @@ def save_heads(
             write_csv(target / "history.csv", history)
             write_chart(target / "history.svg", history)
         write_text(target / "README.md", model_card(results))
+        also(target)
         first = next(iter(results.values())).analyzer
         model_folder.seal(target, model_folder.HEADS_KIND, first.task, heads=tuple(results))
 

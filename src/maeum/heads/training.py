@@ -68,7 +68,7 @@ class HeadsSettings:
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """One source, split."""
 
     source: Source
@@ -101,12 +101,12 @@ def train_heads(
     prep = TextPrep.named(settings.clean)
     if settings.frozen:
         trunk = kept_trunk(settings.base, plan, settings.split_seed)
-        parts = _split(plan, settings)
+        parts = split_plan(plan, settings)
         _refuse_thin(plan.heads, parts, settings)
     else:
         config = EncoderConfig.of(settings.base, {"epochs": 1.0, **settings.options})
         model = ManyHeads(plan.heads, config, seed=settings.seed, weights=plan.weights)
-        parts = _split(plan, settings)
+        parts = split_plan(plan, settings)
         _refuse_thin(plan.heads, parts, settings)
         identity = {"settings": dataclasses.asdict(settings), "plan": plan.fingerprint, "maeum": __version__}
         claim(work, identity | {"weights": dict(plan.weights)}, overwrite=overwrite)
@@ -137,8 +137,7 @@ def kept_trunk(folder: str | Path, plan: Plan, split_seed: int) -> SharedTrunk:
         raise UsageError(
             f"'{folder}'은(는) 머리가 여럿인 모델 폴더가 아닙니다.", f"'{folder}' is no folder of several heads"
         )
-    then, now = (_without_paths(rows) for rows in (first.about.get("plan", []), plan.fingerprint))
-    if then != now or first.about["settings"]["split_seed"] != split_seed:
+    if not trained_by(first, plan, split_seed):
         raise UsageError(
             f"'{folder}'의 몸통은 다른 계획이나 다른 --split-seed로 배웠습니다. 그러면 떼어 둔 행을 이미 보았을 수 있습니다. "
             "그때의 계획을 주거나 --model encoder:…로 새로 학습하세요.",
@@ -148,9 +147,15 @@ def kept_trunk(folder: str | Path, plan: Plan, split_seed: int) -> SharedTrunk:
     return first.predictor.trunk
 
 
+def trained_by(head: Analyzer, plan: Plan, split_seed: int) -> bool:
+    """Whether this plan trained a head of several, so that the rows held out now are rows its trunk never saw."""
+    then, now = (_who_is_held_out(rows) for rows in (head.about.get("plan", []), plan.fingerprint))
+    return then == now and head.about["settings"].get("split_seed") == split_seed
+
+
 def own_rows(plan: Plan, which: Literal["train", "held", "judge"], *, split_seed: int = 42) -> dict[str, Dataset]:
     """Of each head the rows that people labelled for its very task, as training splits them; heads without are left out."""
-    parts = _split(plan, HeadsSettings(base="", split_seed=split_seed))
+    parts = split_plan(plan, HeadsSettings(base="", split_seed=split_seed))
     found: dict[str, Dataset] = {}
     for task in plan.heads:
         of_task = [getattr(part, which) for part in parts if part.source.is_native(task)]
@@ -160,12 +165,12 @@ def own_rows(plan: Plan, which: Literal["train", "held", "judge"], *, split_seed
     return found
 
 
-def _without_paths(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What decides the rows, wherever their files lie now."""
-    return [{name: value for name, value in row.items() if name != "source"} for row in rows]
+def _who_is_held_out(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What decides which rows are held out, wherever their files lie now; how often the others are seen does not."""
+    return [{name: value for name, value in row.items() if name not in ("source", "passes")} for row in rows]
 
 
-def _split(plan: Plan, settings: HeadsSettings) -> list[_Part]:
+def split_plan(plan: Plan, settings: HeadsSettings) -> list[Part]:
     """Every source split; texts that judge anywhere tune nowhere, and texts held out anywhere are trained on nowhere."""
     parts = []
     for source in plan.sources:
@@ -178,7 +183,7 @@ def _split(plan: Plan, settings: HeadsSettings) -> list[_Part]:
             kept, out = _holdout(rows, source.valid, settings.split_seed)
             rows, judge = rows.select(kept), rows.select(out)
         kept, out = _holdout(rows, source.held, settings.split_seed)
-        parts.append(_Part(source, rows.select(kept), rows.select(out), judge))
+        parts.append(Part(source, rows.select(kept), rows.select(out), judge))
     judged = {duplicate_key(text) for part in parts for text in (part.judge.texts if part.judge else ())}
     kept_out = judged | {duplicate_key(text) for part in parts for text in part.held.texts}
     return [
@@ -191,7 +196,7 @@ def _without(rows: Dataset, keys: Set[str]) -> Dataset:
     return rows.select(n for n, text in enumerate(rows.texts) if duplicate_key(text) not in keys)
 
 
-def _refuse_thin(heads: Sequence[Task], parts: Sequence[_Part], settings: HeadsSettings) -> None:
+def _refuse_thin(heads: Sequence[Task], parts: Sequence[Part], settings: HeadsSettings) -> None:
     """Say before hours of training what would fail after them."""
     for task in heads:
         train, held = (
@@ -217,7 +222,7 @@ def _holdout(rows: Dataset, share: float, seed: int) -> tuple[NDArray[np.int64],
 
 def _trained(
     model: ManyHeads,
-    parts: Sequence[_Part],
+    parts: Sequence[Part],
     heads: Sequence[Task],
     prep: TextPrep,
     settings: HeadsSettings,
@@ -232,14 +237,14 @@ def _trained(
     labels: list[Floats] = []
     rng = np.random.default_rng(settings.seed)
     for part in parts:
-        times = _times(len(part.train), part.source.passes, rng)
-        found = _labels(part.source, part.train, heads)
+        times = pass_counts(len(part.train), part.source.passes, rng)
+        found = joined_labels(part.source, part.train, heads)
         own = _prepared(prep, part.train)
         order = np.repeat(np.arange(len(times)), times)
         inputs += [own[row] for row in order]
         labels.append(found[order])
     held = [row for part in parts for row in _prepared(prep, part.held)]
-    y_held = np.concatenate([_labels(part.source, part.held, heads) for part in parts])
+    y_held = np.concatenate([joined_labels(part.source, part.held, heads) for part in parts])
     model.fit_watched(
         inputs,
         np.concatenate(labels),
@@ -254,7 +259,7 @@ def _trained(
     return model
 
 
-def _times(n: int, passes: float, rng: np.random.Generator) -> NDArray[np.int64]:
+def pass_counts(n: int, passes: float, rng: np.random.Generator) -> NDArray[np.int64]:
     """(n,) how often each row is seen in an epoch: ``passes`` on average, each row within one of the others."""
     times = np.full(n, int(passes))
     extra = round((passes - int(passes)) * n)
@@ -262,7 +267,7 @@ def _times(n: int, passes: float, rng: np.random.Generator) -> NDArray[np.int64]
     return times
 
 
-def _labels(source: Source, rows: Dataset, heads: Sequence[Task]) -> Floats:
+def joined_labels(source: Source, rows: Dataset, heads: Sequence[Task]) -> Floats:
     """(n, K) labels for all heads, ``ABSENT`` for those the source does not teach."""
     return np.concatenate(
         [
@@ -278,7 +283,7 @@ def _prepared(prep: TextPrep, rows: Dataset) -> list[Input]:
 
 
 @dataclass(frozen=True)
-class _Rows:
+class HeadRows:
     """The rows of one head, over all its sources."""
 
     inputs: list[Input]
@@ -286,7 +291,7 @@ class _Rows:
     ids: tuple[str, ...]
 
 
-def _taught(task: Task, parts: Sequence[_Part], which: str) -> Iterator[tuple[int, Dataset, NDArray[np.int64], Floats]]:
+def _taught(task: Task, parts: Sequence[Part], which: str) -> Iterator[tuple[int, Dataset, NDArray[np.int64], Floats]]:
     """Of every source that has rows of a head: its number, ``which`` of its rows, those labelled (m,), labels (n, k)."""
     native = which != "train" and any(part.source.is_native(task) for part in parts)
     for number, part in enumerate(parts):
@@ -297,7 +302,8 @@ def _taught(task: Task, parts: Sequence[_Part], which: str) -> Iterator[tuple[in
         yield number, rows, np.flatnonzero(y[:, 0] != ABSENT), y
 
 
-def _rows(task: Task, parts: Sequence[_Part], which: str, prep: TextPrep) -> _Rows:
+def head_rows(task: Task, parts: Sequence[Part], which: str, prep: TextPrep) -> HeadRows:
+    """One part (``train``, ``held``, ``judge``) of the rows of a head, prepared."""
     inputs: list[Input] = []
     labels: list[Floats] = [np.zeros((0, len(task)), np.float32)]
     ids: list[str] = []
@@ -307,13 +313,13 @@ def _rows(task: Task, parts: Sequence[_Part], which: str, prep: TextPrep) -> _Ro
         labels.append(y[here])
         row_ids = rows.ids
         ids += [f"{number}/{row_ids[row]}" for row in here]
-    return _Rows(inputs, np.concatenate(labels).astype(np.uint8), tuple(ids))
+    return HeadRows(inputs, np.concatenate(labels).astype(np.uint8), tuple(ids))
 
 
 def _head(
-    task: Task, parts: Sequence[_Part], trunk: SharedTrunk, prep: TextPrep, settings: HeadsSettings, plan: Plan
+    task: Task, parts: Sequence[Part], trunk: SharedTrunk, prep: TextPrep, settings: HeadsSettings, plan: Plan
 ) -> HeadResult:
-    train, held, judge = (_rows(task, parts, which, prep) for which in ("train", "held", "judge"))
+    train, held, judge = (head_rows(task, parts, which, prep) for which in ("train", "held", "judge"))
     z = trunk.logits(held.inputs)[:, trunk.trunk.blocks[task.name].columns]
     # what a taxonomy made of other corpora may be of another density than the head's own rows
     borrowed = any(part.source.teaches(task) and not part.source.is_native(task) for part in parts)
@@ -348,7 +354,7 @@ def _head(
     return HeadResult(analyzer, _judged(analyzer, judge, oof, train), oof)
 
 
-def _linear(task: Task, train: _Rows, held: _Rows, settings: HeadsSettings) -> tuple[LinearClassifier, Proba]:
+def _linear(task: Task, train: HeadRows, held: HeadRows, settings: HeadsSettings) -> tuple[LinearClassifier, Proba]:
     """A linear model of all rows, and its out-of-fold probabilities for the held-out ones."""
     inputs = [*train.inputs, *held.inputs]
     y = np.concatenate([train.y, held.y])
@@ -359,7 +365,7 @@ def _linear(task: Task, train: _Rows, held: _Rows, settings: HeadsSettings) -> t
     return model, proba[len(train.ids) :]
 
 
-def _judged(analyzer: Analyzer, judge: _Rows, oof: OutOfFold, train: _Rows) -> Report:
+def _judged(analyzer: Analyzer, judge: HeadRows, oof: OutOfFold, train: HeadRows) -> Report:
     if len(judge.ids):
         # the rows are prepared already
         proba = analyzer.calibration.apply(analyzer.predictor.predict_proba(judge.inputs))

@@ -24,6 +24,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from maeum._onnxruntime import onnxruntime
 from maeum.engine import cores
 from maeum.errors import FormatError
 from maeum.models.windows import Window
@@ -132,7 +133,7 @@ def open_session(path: Path) -> Any:
     Raises:
         FormatError: onnxruntime cannot read the file.
     """
-    import onnxruntime as ort
+    ort = onnxruntime()
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1

@@ -182,7 +182,10 @@ class EncoderClassifier:
     @classmethod
     def around(cls, task: Task, config: EncoderConfig, model: LabelModel, tokenizer: Any, *, seed: int = 42) -> Self:
         """A classifier with a network that is trained already; training goes on from it instead of from the base."""
-        self = cls(task, config, seed=seed)
+        return cls(task, config, seed=seed).begin_with(model, tokenizer)
+
+    def begin_with(self, model: LabelModel, tokenizer: Any) -> Self:
+        """Take over a network that is trained already: it answers, and training goes on from it."""
         self._start = (model, tokenizer)
         self._tokenizer = tokenizer
         self._windows_of(model)

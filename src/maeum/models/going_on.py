@@ -20,10 +20,18 @@ def going_on(
 ) -> EncoderClassifier:
     """A classifier around a trained network, with the structure of ``start`` and the training asked for by ``options``.
 
-    The head is trained already: unless told, it learns at the rate of the encoder.
-
     Args:
         tokenizer: of the network, where it is another one than that of ``start``.
+
+    Raises:
+        UsageError: an option that does not exist, or would change the network.
+    """
+    config = config_going_on(start, network, options)
+    return EncoderClassifier.around(start.task, config, network, tokenizer or start.tokenizer, seed=seed)
+
+
+def config_going_on(start: EncoderClassifier, network: Any, options: Mapping[str, Any]) -> EncoderConfig:
+    """The settings of ``going_on``. The head is trained already: unless told, it learns at the rate of the encoder.
 
     Raises:
         UsageError: an option that does not exist, or would change the network.
@@ -40,4 +48,4 @@ def going_on(
         rate = config.learning_rate or default_learning_rate(network.width)
         config = dataclasses.replace(config, head_learning_rate=rate)
     check(config)
-    return EncoderClassifier.around(start.task, config, network, tokenizer or start.tokenizer, seed=seed)
+    return config

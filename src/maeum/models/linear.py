@@ -246,8 +246,7 @@ class LinearClassifier:
         state = self._state
         z: F32 = np.asarray((raw - state["mean"]) / state["sd"], dtype=np.float32)
         if "beta" in state:
-            scores: F32 = fourier_features(z, state) @ state["beta"] + state["beta0"]
-            return scores
+            return np.concatenate([_second(part, state) for part in _blocks(z)])[: len(z)]
         return _average(z, len(state["platt_a"]))
 
     def _calibrated(self, top: F32) -> Proba:
@@ -346,6 +345,24 @@ def _select(counts: sparse.csr_matrix, table: I32, width: int) -> sparse.csr_mat
     out = sparse.csr_matrix((counts.shape[0], width), dtype=np.float32)
     out.data, out.indices, out.indptr = counts.data[keep], column[keep], ends
     return out
+
+
+_ROWS = 16
+"""Rows of a matrix product. Larger ones OpenBLAS spreads over threads, which then wait for each other longer than they
+compute, most of all where other threads want the cores too; and their last bits depend on how many rows there are."""
+
+
+def _blocks(z: F32) -> list[F32]:
+    """Blocks of exactly ``_ROWS`` rows, the last one filled up with zeros: so a row never depends on how many there are."""
+    missing = -len(z) % _ROWS
+    padded = np.concatenate([z, np.zeros((missing, z.shape[1]), z.dtype)]) if missing else z
+    return [padded[start : start + _ROWS] for start in range(0, len(padded), _ROWS)]
+
+
+def _second(z: F32, state: State) -> F32:
+    """The second stage (n, k) of standardised scores (n, views · k)."""
+    scores: F32 = fourier_features(z, state) @ state["beta"] + state["beta0"]
+    return scores
 
 
 def _average(z: F32, k: int) -> F32:

@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from maeum._files import pretty_json, read_json, write_text
+from maeum._progress import Line
+from maeum.data import Input
 from maeum.models.base import Labels
 from maeum.models.batching import Floats, probabilities
 from maeum.models.blocks import ABSENT, Block, Blocks, joined_task
-from maeum.models.encoder import EncoderClassifier, EncoderConfig, quick_metrics
+from maeum.models.encoder import Aim, EncoderClassifier, EncoderConfig, quick_metrics
 from maeum.models.windows import Window
 from maeum.task import Task
 
@@ -45,6 +48,21 @@ class ManyHeads(EncoderClassifier):
         self.tasks = tuple(tasks)
         self.blocks = Blocks.of(tasks)
         self.weights = {block.name: default_weight(block) for block in self.blocks.blocks} | dict(weights or {})
+
+    def fit_to(
+        self,
+        inputs: Sequence[Input],
+        aims: Floats,
+        aim: Aim,
+        *,
+        held: tuple[Sequence[Input], NDArray[Any]] | None = None,
+        work: Path | None = None,
+        name: str = "",
+        progress: Line = lambda _: None,
+    ) -> Self:
+        """As of an encoder; held-out rows are judged by the heads they are labelled for."""
+        plain = None if held is None else self._loss(held[1])
+        return self._learn(inputs, aims, aim, plain, held=held, work=work, name=name, progress=progress)
 
     def _loss(self, y: Labels | Floats) -> Any:
         from maeum.models.losses import make_loss

@@ -8,11 +8,15 @@ Guarantees
 * a row depends on its own input only (whatever the batch, the chunking and the number of threads);
 * any ``str`` is accepted: empty (a row of zeros), NUL, lone surrogates, lines of many megabytes
   (the working memory beyond the text itself is bounded by ``chunk_chars``).
+
+Several models are often asked about the same few texts, one after the other. What does not depend on a vocabulary is
+kept from one call to the next on the same thread, so that each of them only looks its own vocabulary up.
 """
 
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -203,16 +207,23 @@ def _found(
                 yield np.take(g, at), np.take(col, at)
 
 
-def _chunk_counts(items: Sequence[Input], config: NgramConfig, table: I32 | None, width: int) -> sparse.csr_matrix:
-    """Counts of one chunk of inputs; with ``table`` buckets are replaced by columns and unknown ones dropped."""
+def _streams(items: Sequence[Input], config: NgramConfig) -> tuple[I32, list[tuple[U32, I32, U64, _Plan]]]:
+    """The row of each segment; characters, and jamo if they are counted, with segments, salts and orders."""
     segments = _Segments(items, config.window)
     cp, seg = _stream(segments.texts)
-    row_of = np.array(segments.rows, dtype=np.int32)
     salts = np.array(segments.salts, dtype=np.uint64)
     shift = np.uint64(64 - config.bits)
     streams = [(cp, seg, salts, _Plan(config.orders, shift))]
     if config.jamo_orders:
         streams.append((*decompose(cp, seg), salts + _M3, _Plan(config.jamo_orders, shift)))
+    return np.array(segments.rows, dtype=np.int32), streams
+
+
+def _chunk_counts(items: Sequence[Input], config: NgramConfig, table: I32 | None, width: int) -> sparse.csr_matrix:
+    """Counts of one chunk of inputs; with ``table`` buckets are replaced by columns and unknown ones dropped."""
+    if table is not None and sum(len(item.text) for item in items) <= _SHARED_CHARS:
+        return _vocabulary_counts(tuple(items), config, table, width)
+    row_of, streams = _streams(items, config)
     total = sparse.csr_matrix((len(items), width), dtype=np.float32)
     rows: list[I32] = []
     columns: list[I32] = []
@@ -229,6 +240,58 @@ def _chunk_counts(items: Sequence[Input], config: NgramConfig, table: I32 | None
         return total
     last = _summed(rows, columns, total.shape)
     return total + last if total.nnz else last
+
+
+_SHARED_CHARS = 1 << 16
+"""Texts of no more characters are hashed once for all vocabularies: a batch of a service, or one text."""
+
+
+@dataclass(frozen=True)
+class _Hashed:
+    """Rows and buckets of all n-grams of some texts, by what is counted; whatever the vocabulary."""
+
+    items: tuple[Input, ...]
+    found: dict[NgramConfig, tuple[I32, I64]]
+
+
+class _Kept(threading.local):
+    hashed: _Hashed = _Hashed((), {})
+
+
+_KEPT = _Kept()
+
+
+def _hashed(items: tuple[Input, ...], config: NgramConfig) -> tuple[I32, I64]:
+    """Row and bucket of every n-gram."""
+    if _KEPT.hashed.items != items:
+        _KEPT.hashed = _Hashed(items, {})
+    found = _KEPT.hashed.found
+    if config not in found:
+        row_of, streams = _streams(items, config)
+        parts = [part for stream in streams for part in _found(*stream, chunk=config.chunk_chars, table=None)]
+        rows = [np.take(row_of, segment) for segment, _ in parts]
+        found[config] = (
+            np.concatenate([np.zeros(0, np.int32), *rows]),
+            np.concatenate([np.zeros(0, np.int64), *(bucket for _, bucket in parts)]),
+        )
+    return found[config]
+
+
+def _vocabulary_counts(items: tuple[Input, ...], config: NgramConfig, table: I32, width: int) -> sparse.csr_matrix:
+    """The same as ``_chunk_counts``, of few texts and with what other vocabularies share with this one."""
+    row, bucket = _hashed(items, config)
+    column = np.take(table, bucket)
+    known = np.flatnonzero(column >= 0)
+    # row and column in one number: sorted, equal ones lie together
+    place = np.take(row, known).astype(np.int64) * width + np.take(column, known)
+    place.sort()
+    first = np.flatnonzero(np.concatenate([np.ones(min(1, len(place)), bool), place[1:] != place[:-1]]))
+    rows, columns = np.divmod(place[first], width)
+    out = sparse.csr_matrix((len(items), width), dtype=np.float32)
+    out.data = np.diff(first, append=len(place)).astype(np.float32)
+    out.indices = columns.astype(np.int32)
+    out.indptr = np.searchsorted(rows, np.arange(len(items) + 1)).astype(np.int32)
+    return out
 
 
 def _summed(rows: list[I32], columns: list[I32], shape: tuple[int, int]) -> sparse.csr_matrix:

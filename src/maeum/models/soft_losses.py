@@ -8,7 +8,7 @@ Shapes: n texts, w windows, L tokens, k labels.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from torch import Tensor, nn  # noqa: TID253
 from torch.nn import functional  # noqa: TID253
 
 from maeum.models._label_model import LabelModel
+from maeum.models.blocks import Blocks
 from maeum.models.losses import default_loss, make_loss
 from maeum.task import Kind
 
@@ -55,6 +56,33 @@ def soft_loss(kind: Kind, *, temperature: float = 1.0, alpha: float = 0.0) -> Ca
         labelled = (labels != NOT_LABELLED).all(1)
         hard = plain(z, torch.where(labelled[:, None], labels, torch.zeros_like(labels)))
         return torch.where(labelled, (1 - alpha) * soft + alpha * hard, soft)
+
+    return loss
+
+
+def many_soft_loss(
+    blocks: Blocks, weights: Mapping[str, float], *, temperature: float = 1.0, alpha: float = 0.0
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """The sum of each task's ``soft_loss`` times its weight; a text counts for α only where it has a task's labels.
+
+    Args:
+        blocks: whose columns are which of the K.
+        weights: by the tasks' names.
+
+    Returns:
+        (logits (n, K), aims (n, 2K)) -> (n,).
+    """
+    parts = [
+        (block.columns, weights[block.name], soft_loss(block.kind, temperature=temperature, alpha=alpha))
+        for block in blocks.blocks
+    ]
+
+    def loss(logits: Tensor, aim: Tensor) -> Tensor:
+        teacher, labels = aim.chunk(2, 1)
+        total = logits.new_zeros(len(logits), dtype=torch.float32)
+        for columns, weight, own in parts:
+            total = total + weight * own(logits[:, columns], torch.cat([teacher[:, columns], labels[:, columns]], 1))
+        return total
 
     return loss
 

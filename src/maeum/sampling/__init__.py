@@ -22,9 +22,20 @@ outlier       distance to the nearest training texts               needs the tra
 
 from __future__ import annotations
 
-from maeum.sampling.pool import Pool
+from maeum.sampling.pool import HeldPool, Pool
 from maeum.sampling.running import Sample, sample
 from maeum.sampling.settings import CRITERIA, WEIGHTS, SampleSettings
 from maeum.sampling.writing import output_kind, reason, write_sample
 
-__all__ = ["CRITERIA", "WEIGHTS", "Pool", "Sample", "SampleSettings", "output_kind", "reason", "sample", "write_sample"]
+__all__ = [
+    "CRITERIA",
+    "WEIGHTS",
+    "HeldPool",
+    "Pool",
+    "Sample",
+    "SampleSettings",
+    "output_kind",
+    "reason",
+    "sample",
+    "write_sample",
+]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,10 @@ class Pool:
                 group = meta.pop(_GROUP, ())
                 found = [seen or value is not None for seen, value in zip(found, group, strict=True)]
                 yield dataclasses.replace(example, meta=meta), tuple(value or "" for value in group)
+        self._check(report, found)
+
+    def _check(self, report: ReadReport, found: Sequence[bool]) -> None:
+        """Refuse a pool without rows, or a column to stratify by that no row has (``found`` one for each)."""
         if not report.rows:
             raise DataError("후보 글이 없습니다.", "the pool has no usable row", path=self.source)
         for name, seen in zip(self._stratify, found, strict=True):
@@ -99,6 +103,38 @@ class Pool:
             named = {**{plain(str(name)): value for name, value in inner.items()}, **named}
         cells = (named.get(plain(name)) for name in self._stratify)
         return tuple(None if cell is None else str(cell).strip() for cell in cells)
+
+
+class HeldPool(Pool):
+    """Unlabelled rows that are in memory already.
+
+    Args:
+        examples: the rows.
+        stratify: as for ``Pool``.
+        fields: what each row's columns hold; None: its ``meta``.
+    """
+
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        stratify: tuple[str, ...] = (),
+        *,
+        fields: Sequence[Mapping[str, Any]] | None = None,
+    ) -> None:
+        self.source = "rows"
+        self.report = ReadReport(source=self.source, rows=len(examples))
+        self._stratify = stratify
+        self._examples = examples
+        self._fields = [example.meta for example in examples] if fields is None else fields
+
+    def rows(self, *, first: bool) -> Iterator[tuple[Example, tuple[str, ...]]]:
+        """Rows and their groups in order."""
+        found = [False] * len(self._stratify)
+        for example, fields in zip(self._examples, self._fields, strict=True):
+            group = self._group(fields)
+            found = [seen or value is not None for seen, value in zip(found, group, strict=True)]
+            yield example, tuple(value or "" for value in group)
+        self._check(self.report, found)
 
 
 def row_key(example: Example) -> int:

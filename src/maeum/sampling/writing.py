@@ -33,9 +33,12 @@ def write_sample(rows: Sequence[Example], path: Path, *, overwrite: bool = False
     kind = output_kind(path)
     if not overwrite:
         refuse_existing(path, overwrite=False)
-    if kind != "jsonl":
-        rows = [dataclasses.replace(row, meta=_flat(row.meta)) for row in rows]
-    write(rows, path, kind)
+    write(rows if kind == "jsonl" else flat_rows(rows), path, kind)
+
+
+def flat_rows(rows: Sequence[Example]) -> list[Example]:
+    """The rows with a column for each of their reasons, as tables have them."""
+    return [dataclasses.replace(row, meta=_flat(row.meta)) for row in rows]
 
 
 def output_kind(path: Path) -> str:
@@ -56,9 +59,14 @@ def output_kind(path: Path) -> str:
 def reason(why: dict[str, Any]) -> str:
     """Why a row was picked, in words: ``기준값에 가까움(기쁨)``."""
     won = str(why["won"])
-    words = say(*_WORDS[won])
+    words = reason_words(won)
     pointed = why.get("criteria", {}).get(won, {}).get("at")
     return f"{words}({pointed})" if pointed else words
+
+
+def reason_words(name: str) -> str:
+    """What a criterion means for a row that it picked."""
+    return say(*_WORDS[name])
 
 
 def _flat(meta: Any) -> dict[str, Any]:

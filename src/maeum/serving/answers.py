@@ -16,6 +16,7 @@ from maeum.formats import PredictionRow
 from maeum.models.base import Grades
 from maeum.serving.strictjson import short
 from maeum.task import Kind, Task
+from maeum.text import TextPrep
 
 Function = Literal["sigmoid", "softmax", "none"]
 _EDGE = 1e-7
@@ -46,13 +47,17 @@ class Answer:
 
 
 def answers(heads: Mapping[str, Analyzer], inputs: Sequence[Input]) -> list[Answer]:
-    """What heads say of texts: all of them are asked the same list, so that a trunk they share reads it once."""
-    columns = [_parts(head, inputs) for head in heads.values()]
+    """What heads say of texts: all of one preparation are asked the same list, which what they share reads once."""
+    prepared: dict[TextPrep, list[Input]] = {}
+    for head in heads.values():
+        if head.prep not in prepared:
+            prepared[head.prep] = head.prepare(inputs)
+    columns = [_parts(head, inputs, prepared[head.prep]) for head in heads.values()]
     return [Answer(item, tuple(column[row] for column in columns)) for row, item in enumerate(inputs)]
 
 
-def _parts(head: Analyzer, inputs: Sequence[Input]) -> list[Part]:
-    proba = head.predict_proba(inputs)
+def _parts(head: Analyzer, inputs: Sequence[Input], prepared: Sequence[Input]) -> list[Part]:
+    proba = head.predict_prepared(prepared)
     decided = head.decide(proba)
     graded = head.grade(inputs, decided, proba) if isinstance(head.predictor, Grades) else None
     keys = head.task.keys

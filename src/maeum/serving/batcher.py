@@ -1,7 +1,7 @@
 """Micro-batching: what many requests ask is put together, a budget at a time, on one thread for each model.
 
-While the model works on a batch, the next one collects by itself, so nothing is waited for when little is asked, and
-batches grow with the load. Long requests take turns with short ones, and so do requests, streams and work that goes one
+While the model works on a batch, the next one collects by itself, so hardly anything is waited for when little is asked,
+and batches grow with the load. Long requests take turns with short ones, and so do requests, streams and work that goes one
 item at a time: none of the three waits for all of another. Nothing here knows what a model is: items go in, and for each
 of them a result comes out.
 """
@@ -17,7 +17,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from maeum.serving.pace import Lane, Pace, work_of
+from maeum.serving.pace import LANES, Lane, Pace, Standing, work_of
 from maeum.serving.refusals import overloaded
 
 Answer = Callable[[Hashable, Sequence[Any]], Sequence[Any]]
@@ -35,8 +35,21 @@ class Budget:
     """Items that may wait."""
     delay: float = math.inf
     """Seconds that something may have to wait, as far as is known; what would wait longer is refused."""
+    target: float = math.inf
+    """Seconds of waiting that may last: a queue that stays longer is cut to that, not one that a burst has made."""
     wait: float = 0.0
     """Seconds to wait for more before a batch that is not full is begun."""
+
+
+_BURST_SECONDS = 0.5
+"""A queue of more than its target that lasts so long is no burst."""
+_GATHER_SHARE = 0.1
+"""Share of a batch's time that its successor may wait for those who were just answered: clients that send the next request when they have
+the answer to the last would else be split into two groups for ever, and two small batches take longer than a large one."""
+_GATHER_SECONDS = 0.05
+"""At most."""
+_FEW = 64
+"""Texts that may wait all the same: on a slow machine the target alone would leave too few for a good batch."""
 
 
 @dataclass(eq=False)
@@ -100,7 +113,11 @@ class Batcher:
         self._jobs: deque[Job] = deque()
         self._changed = threading.Condition()
         self._pace = Pace(budget.chars)
+        self._standing = {lane: Standing(budget.target, _BURST_SECONDS) for lane in LANES}
         self._last: Lane = "alone"
+        self._wanted = 1
+        self._gather_until = 0.0
+        self._gather_texts = 0
         self._stopped = False
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
 
@@ -166,7 +183,8 @@ class Batcher:
                 self._admit(job, seconds)
             self._jobs.append(job)
             self._pace.put(lane, sizes)
-            self._changed.notify()
+            if self.waiting >= self._wanted:
+                self._changed.notify()
         try:
             return await job.future
         finally:
@@ -181,6 +199,10 @@ class Batcher:
         most = min(self.budget.delay, seconds - own if own < seconds else seconds)
         if delay > most:
             raise overloaded(delay - most)
+        waits = self._pace.own(job.lane)
+        stands = self._standing[job.lane].seen(waits)
+        if stands and waits > self.budget.target and self._pace.texts(job.lane) > _FEW:
+            raise overloaded(waits - self.budget.target)
 
     # -- the worker -----------------------------------------------------------------------------------------
 
@@ -193,27 +215,33 @@ class Batcher:
                 _settle(job.loop, [(job, TimeoutError())])
             if batch:
                 began = time.perf_counter()
-                self._run(batch)
+                done = self._run(batch)
+                # before the answers: who gets one may ask again at once, and must not be told to wait for what is over
                 self._measure(batch, time.perf_counter() - began)
+                _hand_out(done)
 
     def _measure(self, batch: Sequence[_Slice], seconds: float) -> None:
+        texts = sum(part.end - part.begin for part in batch)
         with self._changed:
             self._pace.done(seconds)
-        self.watch(sum(part.end - part.begin for part in batch), seconds)
+            # who was answered may come again; where as many wait already, nothing is gained by it
+            self._gather_texts = texts + self.waiting if self.waiting < texts else 0
+            self._gather_until = time.monotonic() + min(_GATHER_SECONDS, _GATHER_SHARE * seconds)
+        self.watch(texts, seconds)
 
     def _take(self) -> tuple[list[_Slice] | None, list[Job]]:
         """The next batch, and jobs whose time is over; None: there will be none."""
         with self._changed:
-            while not self._jobs and not self._stopped:
-                self._changed.wait()
-            if self._stopped:
-                return None, []
-            if self.budget.wait:
-                self._changed.wait_for(self._enough, timeout=self.budget.wait)
-            return self._fill()
+            self._wait(1)
+            self._wait(self._gather_texts, self._gather_until - time.monotonic())
+            self._wait(self.budget.texts, self.budget.wait)
+            return (None, []) if self._stopped else self._fill()
 
-    def _enough(self) -> bool:
-        return self._stopped or self.waiting >= self.budget.texts
+    def _wait(self, texts: int, seconds: float | None = None) -> None:
+        """Until so many texts wait, or the time is over."""
+        self._wanted = texts
+        if seconds is None or seconds > 0:
+            self._changed.wait_for(lambda: self._stopped or self.waiting >= texts, seconds)
 
     def _fill(self) -> tuple[list[_Slice], list[Job]]:
         batch: list[_Slice] = []
@@ -256,33 +284,40 @@ class Batcher:
             self._pace.begin(self._last, [size for part in batch for size in part.sizes])
         return batch, late
 
-    def _run(self, batch: Sequence[_Slice]) -> None:
+    def _run(self, batch: Sequence[_Slice]) -> list[_Done]:
+        """Jobs of a batch that are done, or failed."""
         items = [item for part in batch for item in part.job.items[part.begin : part.end]]
         try:
             results = self.answer(batch[0].job.key, items)
             if len(results) != len(items):
                 raise RuntimeError("a batch did not get as many results as it has items")
         except Exception as error:
-            if len(batch) > 1:
-                for part in batch:  # one of them is to blame; the others get their answers
-                    self._run([part])
-                return
-            _settle(batch[0].job.loop, [(batch[0].job, error)])
+            if len(batch) > 1:  # one of them is to blame; the others get their answers
+                return [done for part in batch for done in self._run([part])]
             batch[0].job.dropped = True
-            return
-        done: dict[asyncio.AbstractEventLoop, list[tuple[Job, BaseException | None]]] = {}
+            return [(batch[0].job, error)]
         place = 0
         for part in batch:
             count = part.end - part.begin
             part.job.results += results[place : place + count]
             place += count
-            if len(part.job.results) == len(part.job.items):
-                done.setdefault(part.job.loop, []).append((part.job, None))
-        for loop, jobs in done.items():
-            _settle(loop, jobs)
+        return [(part.job, None) for part in batch if len(part.job.results) == len(part.job.items)]
 
 
-def _settle(loop: asyncio.AbstractEventLoop, jobs: Sequence[tuple[Job, BaseException | None]]) -> None:
+_Done = tuple[Job, BaseException | None]
+"""A job whose results are whole, or what went wrong with it."""
+
+
+def _hand_out(done: Sequence[_Done]) -> None:
+    """Results or errors to those who wait for them."""
+    loops: dict[asyncio.AbstractEventLoop, list[_Done]] = {}
+    for job, error in done:
+        loops.setdefault(job.loop, []).append((job, error))
+    for loop, jobs in loops.items():
+        _settle(loop, jobs)
+
+
+def _settle(loop: asyncio.AbstractEventLoop, jobs: Sequence[_Done]) -> None:
     """Hand results or errors to those who wait, in one step of their loop."""
 
     def hand() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol  # noqa: TID253 -- the extra serve; only imported to serve
 
+from maeum.serving.door import Door
 from maeum.serving.settings import ServeSettings
 
 
@@ -40,8 +42,11 @@ class _Gathering:
             self._transport.write(b"".join(parts))
 
 
-def guarded(settings: ServeSettings) -> type[H11Protocol]:
-    """Connections with two more clocks: for headers that do not come, and for a client that does not read."""
+def guarded(settings: ServeSettings, door: Door) -> type[H11Protocol]:
+    """Connections with two more clocks: for headers that do not come, and for a client that does not read.
+
+    What the door refuses does not get as far as the parser.
+    """
 
     class Guarded(H11Protocol):
         """A connection."""
@@ -55,6 +60,13 @@ def guarded(settings: ServeSettings) -> type[H11Protocol]:
             self._watch_headers()
 
         def data_received(self, data: bytes) -> None:
+            if self._resting():
+                refused = door.refuse(data, len(self.tasks), self.server_state.default_headers)
+                if refused is not None:
+                    self.transport.write(refused)
+                    self.on_response_complete()
+                    self._headers_due = _stopped(self._headers_due)
+                    return
             try:
                 super().data_received(data)
             except Exception:  # h11 refuses to answer 400 to a body that breaks while its answer is being sent
@@ -91,6 +103,12 @@ def guarded(settings: ServeSettings) -> type[H11Protocol]:
             resting = self.timeout_keep_alive_task is not None  # nothing has come since the last answer
             if not resting and not self._busy() and not self.transport.is_closing():
                 self.transport.close()
+
+        def _resting(self) -> bool:
+            """Whether nothing of a request has come that is not answered."""
+            conn = self.conn
+            idle = conn.our_state is h11.IDLE and conn.their_state is h11.IDLE
+            return idle and not conn.trailing_data[0] and not self.transport.is_closing()
 
         def _busy(self) -> bool:
             return self.cycle is not None and not self.cycle.response_complete

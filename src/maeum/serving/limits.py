@@ -114,7 +114,7 @@ class _Visit:
         self.bytes_in = 0
         self.unread = False
         self.began = time.perf_counter()
-        self.id = _request_id(self.headers.get(b"x-request-id"))
+        self.id = request_id(self.headers.get(b"x-request-id"))
         scope["state"] = {**scope.get("state", {}), "request_id": self.id, "log": {}}
         if scope["method"] == "HEAD":
             scope["method"] = "GET"  # the server leaves the body out
@@ -309,7 +309,7 @@ class _Visit:
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
-def _request_id(given: bytes | None) -> str:
+def request_id(given: bytes | None) -> str:
     """The id a client gave, if it is harmless in headers and logs; else a new one."""
     word = (given or b"").decode("latin-1")
     return word if _REQUEST_ID.fullmatch(word) else f"{_PROCESS}-{next(_NUMBERS):x}"

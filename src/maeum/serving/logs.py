@@ -14,10 +14,14 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 LOGGER = "maeum.serve"
 _FOREIGN = ("uvicorn.error", "asyncio")
+Level = Literal["info", "warning", "error"]
+_LEVELS: dict[Level, int] = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_GATHER_SECONDS = 0.02
+"""Time in which further lines are waited for, so that a line does not wake the writer up each."""
 _MOST_LINES = 10_000
 """Lines that may wait for a stream that is slow; what comes then is counted, not kept."""
 
@@ -59,6 +63,7 @@ class Behind:
         self._most = most
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._lost = 0
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="maeum-log", daemon=True)
         self._thread.start()
 
@@ -74,6 +79,7 @@ class Behind:
 
     def close(self, seconds: float = 2.0) -> None:
         """Write what waits, unless the stream does not take it."""
+        self._closing.set()
         self._lines.put(None)
         self._thread.join(seconds)
 
@@ -82,6 +88,7 @@ class Behind:
         while line is not None:
             lines = []
             line = self._lines.get()
+            self._closing.wait(_GATHER_SECONDS)
             while line is not None:
                 lines.append(line)
                 if self._lines.empty():
@@ -105,14 +112,14 @@ class Log:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._handler = logging.StreamHandler(stream or sys.stderr)
         self._handler.setFormatter(_JsonLines())
-        # made by hand, not by name: two services in one process do not write into each other's streams
-        self._logger = logging.Logger(LOGGER, logging.INFO)
-        self._logger.addHandler(self._handler)
 
-    def __call__(self, event: str, *, error: BaseException | None = None, level: str = "info", **fields: Any) -> None:
+    def __call__(self, event: str, *, error: BaseException | None = None, level: Level = "info", **fields: Any) -> None:
         """Write one event."""
-        number = logging.getLevelNamesMapping()[level.upper()]
-        self._logger.log(number, event, extra={"fields": fields}, exc_info=error)
+        trouble = (type(error), error, error.__traceback__) if error is not None else None
+        # made by hand: a logger would look through the stack for who calls, with every request
+        record = logging.LogRecord(LOGGER, _LEVELS[level], "", 0, event, (), trouble)
+        record.fields = fields
+        self._handler.handle(record)
 
     @contextlib.contextmanager
     def behind(self) -> Iterator[None]:

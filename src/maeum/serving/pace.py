@@ -61,6 +61,10 @@ class Pace:
         """Texts that wait."""
         return sum(self._items.values())
 
+    def texts(self, lane: Lane) -> int:
+        """Texts that wait in a lane."""
+        return self._items[lane]
+
     def put(self, lane: Lane, sizes: Sequence[int]) -> None:
         """Texts begin to wait."""
         self._items[lane] += len(sizes)
@@ -86,15 +90,23 @@ class Pace:
         """What work takes by itself; 0 while nothing is known."""
         return self._rates[lane].seconds(work)
 
+    def own(self, lane: Lane) -> float:
+        """Seconds until all of a lane that runs or waits is done, if the other lanes were empty."""
+        return self._left(lane) + self.seconds(lane, self._work[lane])
+
+    def _left(self, lane: Lane | None = None) -> float:
+        """Seconds that the batch that runs still takes; 0 where it is of another lane than the one asked about."""
+        if self._running is None or lane not in (None, self._running[0]):
+            return 0.0
+        running, work, began = self._running
+        return max(0.0, self.seconds(running, work) - (self.clock() - began))
+
     def delay(self, lane: Lane, sizes: Sequence[int]) -> float:
         """Seconds that texts would have to wait, other than for themselves.
 
         First the batch that runs, then their own lane; and between two turns of it, one of every other lane that waits.
         """
-        waits = 0.0
-        if self._running is not None:
-            running, work, began = self._running
-            waits = max(0.0, self.seconds(running, work) - (self.clock() - began))
+        waits = self._left()
         turns = (
             self._items[lane] + len(sizes)
             if lane == "alone"
@@ -109,3 +121,33 @@ class Pace:
         if lane == "alone":
             return self.seconds(lane, self._work[lane] / max(1, self._items[lane]))
         return self.seconds(lane, self.turn)
+
+
+class Standing:
+    """Tells a queue that stands from one that a burst has made, as CoDel does (Nichols & Jacobson 2012).
+
+    A burst is worked off; a queue that stays long only makes everybody wait, and the first who come after it as well.
+
+    Args:
+        target: seconds of waiting that may last.
+        burst: seconds for which it may be more.
+        clock: seconds; of another kind in tests.
+    """
+
+    def __init__(self, target: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.target = target
+        self.burst = burst
+        self.clock = clock
+        self._since: float | None = None
+        self._stands = False
+
+    def seen(self, delay: float) -> bool:
+        """Whether the queue stands, of which ``delay`` seconds are left to do now."""
+        # what is refused keeps it near the target: only when it is well below that, less comes in than is done
+        if delay <= (self.target / 2 if self._stands else self.target):
+            self._since, self._stands = None, False
+            return False
+        if self._since is None:
+            self._since = self.clock()
+        self._stands = self.clock() - self._since >= self.burst
+        return self._stands

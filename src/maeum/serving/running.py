@@ -13,6 +13,7 @@ from maeum._version import __version__
 from maeum.errors import UsageError
 from maeum.serving.app import make_app
 from maeum.serving.connections import guarded
+from maeum.serving.door import Door
 from maeum.serving.lifecycle import Lifecycle
 from maeum.serving.limits import HEADER_BYTES
 from maeum.serving.logs import Log
@@ -66,9 +67,10 @@ def serve(
 def make_server(service: Service, keys: Sequence[bytes] = ()) -> uvicorn.Server:
     """The HTTP server of a service whose models were started; ``run(sockets=[listener])`` serves."""
     settings = service.settings
+    door = Door(settings, service.lifecycle, service.metrics, service.log)
     config = uvicorn.Config(
         make_app(service, keys),
-        http=guarded(settings),
+        http=guarded(settings, door),
         ws="none",
         lifespan="off",
         log_config=None,

@@ -50,6 +50,12 @@ class ServeSettings:
         "Seconds to wait for a turn, at the rate measured; more get 429.",
         least=0.001,
     )
+    target_delay: float = _setting(
+        0.5,
+        "그 가운데 계속되어도 되는 초(한때 몰린 것은 괜찮음)",
+        "Seconds of that which may last, other than in a burst; more get 429.",
+        least=0.001,
+    )
     timeout: float = _setting(30.0, "요청 하나의 초", "Seconds of a request; then 503.", least=0.001)
     body_timeout: float = _setting(10.0, "본문을 보내야 하는 초", "Seconds to send a body; then 408.", least=0.001)
     keep_alive: int = _setting(30, "쉬는 연결의 초", "Seconds an idle connection stays open.", least=0)

@@ -105,6 +105,7 @@ class Served:
             chars=settings.batch_chars,
             queue=settings.max_queue,
             delay=settings.max_delay,
+            target=settings.target_delay,
             wait=settings.batch_wait_ms / 1000,
         )
         self.batcher = Batcher(self._answer, budget, watch=metrics.watch_batches(name), name=f"maeum-batches-{name}")

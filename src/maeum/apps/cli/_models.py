@@ -71,8 +71,8 @@ def thresholds_file(path: str | None) -> Thresholds | None:
         ) from error
 
 
-def parse_values(words: str) -> dict[str, float]:
-    """``joy=0.331,sadness=0.508`` as numbers by label."""
+def parse_values(words: str, usage: str = "--set joy=0.331,sadness=0.508") -> dict[str, float]:
+    """``joy=0.331,sadness=0.508`` as numbers by name; ``usage`` shows an option that takes them."""
     from maeum.errors import UsageError
 
     values = {}
@@ -84,8 +84,8 @@ def parse_values(words: str) -> dict[str, float]:
             sign = ""
         if not sign:
             raise UsageError(
-                f"--set은 joy=0.331,sadness=0.508처럼 씁니다: '{part}'",
-                f"--set takes joy=0.331,sadness=0.508; got '{part}'",
+                f"{usage}처럼 씁니다: '{part}'",
+                f"write it as in {usage}; got '{part}'",
             )
     return values
 

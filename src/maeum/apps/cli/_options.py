@@ -154,6 +154,16 @@ def read_data(source: str, *, task: Task | None, rejects_beside: str | None = No
             ),
             err=True,
         )
+    if report.conflicts:
+        click.echo(
+            say(
+                f"사람마다 답이 다른 {report.conflicts}행은 절반보다 많은 사람의 답을 따랐고, 그런 답이 없는 {report.undecided}행은 "
+                "라벨 없이 두었습니다(meta.conflicts). 규칙을 바꾸려면: maeum annotate import",
+                f"annotators differ on {report.conflicts} rows: the majority stands, and {report.undecided} rows without one "
+                "stay unlabelled (meta.conflicts); for another rule: maeum annotate import",
+            ),
+            err=True,
+        )
     return data
 
 

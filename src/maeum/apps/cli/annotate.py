@@ -49,20 +49,21 @@ def annotate() -> None:
     "export",
     help=say(
         "ROWS를 라벨 달 파일로 씁니다. xlsx: 라벨마다 고르는 칸과 기준 시트. label-studio: 과제 JSON과 화면 설정(FILE.config.xml). "
-        "--model을 주면 모델의 답을 미리 채웁니다.",
+        "sqlite: 웹 앱(maeum ui --folder)에서 여럿이 함께 다는 라벨 파일. --model을 주면 모델의 답을 미리 채웁니다.",
         "ROWS as files to label. xlsx: drop-downs and a sheet of guidelines. label-studio: tasks as JSON, and the interface beside "
-        "it (FILE.config.xml). With --model its answers are filled in.",
+        "it (FILE.config.xml). sqlite: a labelling file for the web app (maeum ui --folder), several people at once. With --model its answers are filled in.",
     ),
     epilog=examples(
         "maeum annotate export 라벨할글.jsonl -o 라벨.xlsx --to xlsx --task kote",
         "maeum annotate export 라벨할글.jsonl -o tasks.json --to label-studio --model runs/review",
+        "maeum annotate export 라벨할글.jsonl -o 작업/7월.sqlite --task kote --share",
     ),
 )
 @click.argument("rows", metavar="ROWS")
 @output_option
 @click.option(
     "--to",
-    type=click.Choice(["xlsx", "jsonl", "label-studio"]),
+    type=click.Choice(["xlsx", "jsonl", "label-studio", "sqlite"]),
     help=say("형식(기본: 확장자, .json은 label-studio)", "Form (default: by suffix; .json is label-studio)."),
 )
 @click.option(
@@ -70,26 +71,47 @@ def annotate() -> None:
     metavar="M",
     help=say("답을 미리 채울 모델(과제도 정합니다)", "Model whose answers are filled in (gives the task too)."),
 )
+@click.option(
+    "--share",
+    is_flag=True,
+    help=say(
+        "sqlite: 행마다 한 사람에게만 줍니다(기본: 모두가 모든 행에 답니다).",
+        "sqlite: every row goes to one annotator only (default: everybody labels all).",
+    ),
+)
 @task_option
 @data_options
 @overwrite_option
 @device_option
 @json_option
 @quiet_option
-def export(rows: str, output: str, to: Any, model: str | None, **words: Any) -> None:
+def export(rows: str, output: str, to: Any, model: str | None, share: bool, **words: Any) -> None:
     """Parse, call ``maeum.annotating``, say what was written."""
-    from maeum._files import refuse_existing
+    from maeum._files import refuse_existing, refuse_input
     from maeum.annotating import config_path, export_rows
+    from maeum.errors import UsageError
 
     path = Path(output)
+    refuse_input(path, rows)
     to = to or _form(path)
+    if share and to != "sqlite":
+        raise UsageError("--share는 --to sqlite와 함께 씁니다.", "--share goes with --to sqlite")
     for file in (path, config_path(path)) if to == "label-studio" else (path,):
         if not words["overwrite"]:
             refuse_existing(file, overwrite=False)
     named = task_or_none(words["task"])
     analyzer = None if model is None else load_model(model, task=_head(model, named))
     data = _rows(rows, named or (analyzer.task if analyzer else None), output, words)
-    written = export_rows(data.examples, path, data.task, to=to, analyzer=analyzer, model=Path(model or "").name)
+    written = export_rows(
+        data.examples,
+        path,
+        data.task,
+        to=to,
+        analyzer=analyzer,
+        model=Path(model or "").name,
+        share=share,
+        overwrite=words["overwrite"],
+    )
     files = [str(file) for file in written]
     if words["as_json"]:
         emit({"files": files, "rows": len(data), "task": data.task.name})
@@ -109,6 +131,7 @@ def export(rows: str, output: str, to: Any, model: str | None, **words: Any) -> 
     epilog=examples(
         "maeum annotate import 라벨.지은.xlsx 라벨.민호.csv --rows 라벨할글.jsonl --task kote -o 라벨된글.jsonl",
         "maeum annotate import export.json --rows 라벨할글.jsonl --task nikl-ea --consensus all -o 라벨된글.jsonl",
+        "maeum annotate import 작업/7월.sqlite --rows 라벨할글.jsonl --task kote -o 라벨된글.jsonl",
     ),
 )
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
@@ -144,10 +167,12 @@ def export(rows: str, output: str, to: Any, model: str | None, **words: Any) -> 
 @quiet_option
 def import_(files: tuple[str, ...], rows: str, output: str, consensus: Any, **words: Any) -> None:
     """Parse, call ``maeum.annotating``, say what came in."""
+    from maeum._files import refuse_input
     from maeum.annotating import import_files, read_labelled, write_conflicts, write_labelled
     from maeum.errors import DataError
 
     path = Path(output)
+    refuse_input(path, rows, *files)
     data = _rows(rows, task_or_none(words["task"]), output, {**words, "on_error": "stop"})
     before = [] if words["overwrite"] else read_labelled(path, data.task)
     done = import_files(
@@ -207,11 +232,11 @@ def _head(model: str, task: Task | None) -> str | None:
 def _form(path: Path) -> str:
     from maeum.errors import UsageError
 
-    found = {".xlsx": "xlsx", ".jsonl": "jsonl", ".json": "label-studio"}.get(path.suffix.lower())
+    found = {".xlsx": "xlsx", ".jsonl": "jsonl", ".json": "label-studio", ".sqlite": "sqlite"}.get(path.suffix.lower())
     if found is None:
         raise UsageError(
-            f"'{path}'로는 형식을 알 수 없습니다. --to xlsx, jsonl, label-studio 가운데 하나를 쓰세요.",
-            f"'{path}' does not tell the form; add --to xlsx, jsonl or label-studio",
+            f"'{path}'로는 형식을 알 수 없습니다. --to xlsx, jsonl, label-studio, sqlite 가운데 하나를 쓰세요.",
+            f"'{path}' does not tell the form; add --to xlsx, jsonl, label-studio or sqlite",
         )
     return found
 

@@ -31,17 +31,18 @@ if TYPE_CHECKING:
 @click.command(
     help=say(
         "DATA의 라벨을 점검합니다: 틀린 것으로 보이는 라벨(잘못 달린 것, 빠진 것), 헷갈리는 라벨 짝과 그 낱말, 같은 글의 다른 라벨, "
-        "평가 행에 섞인 글, 너무 드문 라벨. 결과 폴더의 worklist.xlsx에 결정을 적고 --apply로 되돌리면 고친 데이터와 변경 기록을 씁니다. "
+        "평가 행에 섞인 글, 너무 드문 라벨. 결과 폴더의 worklist.xlsx에 결정을 적거나 웹 앱(maeum ui --folder)에서 정하고 --apply로 되돌리면 고친 데이터와 변경 기록을 씁니다. "
         "결정 없이 바뀌는 것은 없습니다.",
         "Audit the labels of DATA: which look wrong (given or missing), which are confused and by what words, same text with "
-        "other labels, leakage into valid rows, labels too rare. Fill in decisions in worklist.xlsx and give it back with "
-        "--apply for a corrected data set and a changelog. Nothing changes without a decision.",
+        "other labels, leakage into valid rows, labels too rare. Fill in decisions in worklist.xlsx, or decide in the web app (maeum ui --folder), "
+        "and give them back with --apply for a corrected data set and a changelog. Nothing changes without a decision.",
     ),
     epilog=examples(
         "maeum audit train.jsonl -o 점검 --valid dev.jsonl",
         "maeum audit train.jsonl -o 점검 --model mini",
         "maeum audit train.jsonl -o 점검 --oof runs/first",
         "maeum audit train.jsonl --apply 점검/worklist.xlsx -o fixed.jsonl --who 김민지",
+        "maeum audit train.jsonl --apply 점검/decisions.sqlite -o fixed.jsonl",
     ),
 )
 @click.argument("data", metavar="DATA")
@@ -109,7 +110,8 @@ if TYPE_CHECKING:
     "apply_list",
     metavar="LIST",
     help=say(
-        "결정을 적은 목록(xlsx, csv)을 DATA에 적용해 -o에 씁니다.", "Apply a list of decisions (xlsx, csv) to DATA."
+        "결정을 적은 목록(xlsx, csv, 웹 앱의 sqlite)을 DATA에 적용해 -o에 씁니다.",
+        "Apply a list of decisions (xlsx, csv, or the web app's sqlite) to DATA.",
     ),
 )
 @click.option("--who", metavar="NAME", help=say("--apply: 누가 정했는지", "With --apply: who decided."))
@@ -159,12 +161,14 @@ def audit(data: str, output: str, apply_list: str | None, **words: Any) -> None:
     for note in found.notes:
         click.echo(say(f"알림: {note}", f"note: {note}"), err=True)
     click.echo(_summary(found))
+    folder = Path(output).parent
     click.echo(
         say(
-            f"\n목록: {output}/worklist.xlsx   보고서: {output}/report.html\n결정을 적은 뒤: maeum audit {data} --apply "
-            f"{output}/worklist.xlsx -o 고친.jsonl",
-            f"\nlist: {output}/worklist.xlsx   report: {output}/report.html\nonce decided: maeum audit {data} --apply "
-            f"{output}/worklist.xlsx -o fixed.jsonl",
+            f"\n목록: {output}/worklist.xlsx   보고서: {output}/report.html\n웹 앱에서 정하기: maeum ui --folder {folder}\n결정을 적은 뒤: "
+            f"maeum audit {data} --apply {output}/worklist.xlsx -o 고친.jsonl (웹 앱에서 정했으면 {output}/decisions.sqlite)",
+            f"\nlist: {output}/worklist.xlsx   report: {output}/report.html\ndecide in the web app: maeum ui --folder {folder}\n"
+            f"once decided: maeum audit {data} --apply {output}/worklist.xlsx -o fixed.jsonl (in the web app: "
+            f"{output}/decisions.sqlite)",
         )
     )
 

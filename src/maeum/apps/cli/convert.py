@@ -65,10 +65,13 @@ from maeum.apps.cli._options import (
 @quiet_option
 def convert(input: str, output: str, from_: str | None, to: str, **words: Any) -> None:
     """Parse, then convert a data set or a predictions file."""
+    from maeum._files import refuse_input
     from maeum.errors import UsageError
     from maeum.formats import is_predictions_file
 
     path = Path(output)
+    if output != "-":
+        refuse_input(path, *filter(None, (input, words["source"])))
     if output != "-" and path.exists() and not words["overwrite"]:
         raise UsageError(
             f"'{output}'이(가) 이미 있습니다. --overwrite를 붙이거나 다른 이름을 쓰세요.",

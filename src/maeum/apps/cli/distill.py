@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +19,10 @@ from maeum.apps.cli._options import (
     quiet_option,
     stack,
 )
+from maeum.errors import UsageError
+
+if TYPE_CHECKING:
+    from maeum.distilling import DistillSettings
 
 training_of_students = stack(
     click.option("--epochs", type=float, metavar="N", help=say("글을 훑는 횟수(4)", "Passes over the texts (4).")),
@@ -71,6 +75,7 @@ def reading_words(words: dict[str, Any], output: str) -> dict[str, Any]:
         "maeum distill runs/encoder texts.txt --student layers:6 --hidden 1 --data train.jsonl --valid dev.jsonl -o runs/small",
         "maeum distill runs/vote texts.txt --student encoder:bases/e5-small-ko --temperature 2 -o runs/one",
         "maeum distill runs/llm texts.csv --student linear -o runs/fast",
+        "maeum distill runs/heads texts.txt --student layers:6 --data heads.toml -o runs/heads6",
     ),
 )
 @click.argument("teacher", metavar="TEACHER")
@@ -98,8 +103,8 @@ def reading_words(words: dict[str, Any], output: str) -> dict[str, Any]:
     "--data",
     metavar="FILE",
     help=say(
-        "라벨이 있는 글: 함께 배우고, 일부는 기준값을 맞추는 데 씁니다.",
-        "Labelled rows: learnt from too; a part tunes the thresholds.",
+        "라벨이 있는 글: 함께 배우고, 일부는 기준값을 맞추는 데 씁니다. 교사의 모든 머리라면 계획(.toml)입니다.",
+        "Labelled rows: learnt from too; a part tunes the thresholds. For all heads of a teacher: a plan (.toml).",
     ),
 )
 @click.option("--valid", metavar="FILE", help=say("평가에만 쓸 라벨 데이터", "Labelled rows that only judge."))
@@ -154,7 +159,16 @@ def reading_words(words: dict[str, Any], output: str) -> dict[str, Any]:
     help=say("아무 라벨도 넘지 못하면", "When no label passes."),
 )
 @click.option("--seed", type=int, default=42, show_default=True, help=say("난수 씨앗", "Random seed."))
-@click.option("--task", metavar="TASK", help=say("머리가 여럿인 교사의 과제", "Head of a teacher that has several."))
+@click.option(
+    "--task",
+    metavar="TASK",
+    help=say("머리가 여럿인 교사에서 이 머리만(기본: 모두)", "Only this head of a teacher that has several (all)."),
+)
+@click.option(
+    "--root",
+    metavar="DIR",
+    help=say("계획(--data heads.toml)의 데이터가 있는 폴더", "Where the data of a plan (--data heads.toml) lie."),
+)
 @training_of_students
 @data_options
 @overwrite_option
@@ -162,11 +176,20 @@ def reading_words(words: dict[str, Any], output: str) -> dict[str, Any]:
 @quiet_option
 def distill(teacher: str, texts: str, output: str, **words: Any) -> None:
     """Parse, call ``maeum.distilling.distill``, print the summary."""
+    from maeum import folder as model_folder
     from maeum.distilling import DistillSettings
     from maeum.distilling import distill as run
 
     names = ("student", "start", "temperature", "alpha", "hidden", "clean", "limit", "objective", "empty", "seed")
     settings = DistillSettings(model_options=encoder_options(words), **{name: words[name] for name in names})
+    if words["task"] is None and model_folder.head_names(teacher):
+        _show(_all_heads(teacher, texts, output, settings, words), output, words)
+        return
+    if words["root"] is not None:
+        raise UsageError(
+            "--root는 교사의 모든 머리를 증류하며 --data가 계획(.toml)일 때 씁니다.",
+            "--root goes with a plan (.toml) as --data, for a teacher of several heads",
+        )
     result = run(
         teacher,
         texts,
@@ -181,15 +204,46 @@ def distill(teacher: str, texts: str, output: str, **words: Any) -> None:
         overwrite=words["overwrite"],
         progress=Say(quiet=words["quiet"] or words["as_json"]),
     )
+    _show(result, output, words)
+
+
+def _all_heads(teacher: str, texts: str, output: str, settings: DistillSettings, words: dict[str, Any]) -> Any:
+    """Distil every head of a folder of several; labels, if any, come from a plan."""
+    from maeum.distilling import distill_heads
+    from maeum.heads import read_plan
+
+    data = words["data"]
+    if data is not None and Path(data).suffix != ".toml":
+        raise UsageError(
+            f"'{teacher}'에는 머리가 여럿이라 --data는 계획(.toml)이어야 합니다: {data}. 머리 하나만 증류하려면 --task를 주세요.",
+            f"'{teacher}' has several heads, so --data must be a plan (.toml), got {data}; give --task to distil one head",
+        )
+    if words["valid"] is not None:
+        raise UsageError(
+            "머리가 여럿이면 평가할 행은 계획의 valid에 적습니다. --valid는 --task와 함께 씁니다.",
+            "with several heads the rows that judge are named by the plan (valid); --valid goes with --task",
+        )
+    if words["root"] is not None and data is None:
+        raise UsageError("--root는 --data가 계획일 때 씁니다.", "--root goes with a plan as --data")
+    return distill_heads(
+        teacher,
+        texts,
+        output,
+        settings,
+        plan=None if data is None else read_plan(data, root=words["root"]),
+        reading=reading_words(words, output),
+        soft_labels=words["soft_labels"],
+        overwrite=words["overwrite"],
+        progress=Say(quiet=words["quiet"] or words["as_json"]),
+    )
+
+
+def _show(result: Any, output: str, words: dict[str, Any]) -> None:
     if words["as_json"]:
         emit(result.to_dict())
         return
     for note in result.facts["notes"]:
         click.echo(say("알림: ", "note: ") + note, err=True)
     click.echo(result.summary())
-    click.echo(
-        say(
-            f"\n모델 폴더: {output}   보고서: {output}/report.html",
-            f"\nmodel folder: {output}   report: {output}/report.html",
-        )
-    )
+    report = f"{output}/report.html" if "heads" not in result.facts else f"{output}/heads/*/report.html"
+    click.echo(say(f"\n모델 폴더: {output}   보고서: {report}", f"\nmodel folder: {output}   report: {report}"))

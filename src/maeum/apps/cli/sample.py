@@ -101,6 +101,7 @@ if TYPE_CHECKING:
 @quiet_option
 def sample(model: str, pool: str, output: str, train: str | None, **words: Any) -> None:
     """Parse, call ``maeum.sampling``, say what was done."""
+    from maeum._files import refuse_existing, refuse_input
     from maeum.apps.cli._models import parse_values
     from maeum.apps.cli.predict import _bar
     from maeum.folder import embedded
@@ -109,15 +110,14 @@ def sample(model: str, pool: str, output: str, train: str | None, **words: Any) 
     from maeum.sampling import sample as run
 
     output_kind(Path(output))
+    refuse_input(Path(output), pool, *([train] if train else []))
     if not words["overwrite"]:
-        from maeum._files import refuse_existing
-
         refuse_existing(Path(output), overwrite=False)
     settings = SampleSettings(
         n=words["n"],
         random_share=words["random_share"],
         stratify=tuple(part.strip() for part in (words["stratify"] or "").split(",") if part.strip()),
-        weights=parse_values(words["weights"]) if words["weights"] else {},
+        weights=parse_values(words["weights"], "--weights threshold=1,rare=0") if words["weights"] else {},
         vectors=words["vectors"],
         batch_size=words["batch_size"],
         seed=words["seed"],

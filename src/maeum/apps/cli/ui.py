@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import webbrowser
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,15 +26,16 @@ _PATIENCE_SEC = 30
 
 @click.command(
     help=say(
-        "모델을 웹 앱으로 엽니다: 한 문장, 리뷰, 파일, 비교, 기준값. MODEL은 모델 폴더이고 여럿 줄 수 있습니다(기본: 내장 모델 mini). "
-        "이 컴퓨터에서만 열리고, 쓰거나 올린 글은 저장하지 않으며, 바깥 주소에 접속하지 않습니다.",
-        "Open models as a web app: one sentence, reviews, files, comparing, thresholds. MODEL is a model folder, several may be "
-        "given (default: the embedded model mini). Opens on this machine only; texts are not stored and nothing outside is asked.",
+        "모델을 웹 앱으로 엽니다: 한 문장, 리뷰, 파일, 비교, 기준값, 고르기, 라벨 달기, 라벨 점검. MODEL은 모델 폴더이고 여럿 줄 수 있습니다(기본: 내장 모델 mini). "
+        "이 컴퓨터에서만 열리고, 쓰거나 올린 글은 --folder 밖에 저장하지 않으며, 바깥 주소에 접속하지 않습니다.",
+        "Open models as a web app: one sentence, reviews, files, comparing, thresholds, sampling, labelling, audits. MODEL is a model folder, several may be "
+        "given (default: the embedded model mini). Opens on this machine only; texts are not stored outside --folder and nothing outside is asked.",
     ),
     epilog=examples(
         "maeum ui",
         "maeum ui runs/kote runs/fashion",
         "maeum ui runs/kote --allow-save --port 9000",
+        "maeum ui --folder 작업",
         "maeum ui runs/kote --host 0.0.0.0 --no-browser",
     ),
 )
@@ -54,6 +56,14 @@ _PATIENCE_SEC = 30
     "--allow-save",
     is_flag=True,
     help=say("기준값을 모델 폴더에 저장하게 합니다.", "Let the threshold page write into the model folders."),
+)
+@click.option(
+    "--folder",
+    metavar="DIR",
+    help=say(
+        "라벨 파일과 점검 폴더가 있는 폴더. 라벨 달기와 점검 쪽은 이 안에만 씁니다.",
+        "Folder of labelling files and audits; the pages that label and audit write in it and nowhere else.",
+    ),
 )
 @click.option(
     "--max-mb",
@@ -84,6 +94,8 @@ def ui(models: tuple[str, ...], host: str, port: int, no_browser: bool, **words:
     models = tuple(dict.fromkeys(models)) or ("mini",)
     for model in models:
         read_manifest(embedded(model))
+    if words["folder"]:
+        words["folder"] = str(_folder(words["folder"]))
     settings = Settings(models=models, language=language(), **words)
     _refuse_busy(host, port)
     os.environ[VARIABLE] = settings.to_json()
@@ -92,6 +104,25 @@ def ui(models: tuple[str, ...], host: str, port: int, no_browser: bool, **words:
     if not no_browser:
         threading.Thread(target=_open, args=(host, port, address), daemon=True).start()
     _run(settings, host, port, debug="--debug" in sys.argv[1:])
+
+
+def _folder(name: str) -> Path:
+    """The folder to work in, made if it is not there.
+
+    Raises:
+        UsageError: it cannot be made, or is a file.
+    """
+    from maeum.errors import UsageError
+
+    place = Path(name).absolute()
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"'{place}'을(를) 폴더로 쓸 수 없습니다({error.strerror}).",
+            f"'{place}' cannot be used as a folder ({error.strerror})",
+        ) from error
+    return place
 
 
 def _run(settings: Settings, host: str, port: int, *, debug: bool) -> None:

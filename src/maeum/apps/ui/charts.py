@@ -137,6 +137,25 @@ def grades(rows: Rows, order: Sequence[str], palette: Mapping[str, str], *, titl
     )
 
 
+def histogram(rows: Rows, order: Sequence[str], palette: Mapping[str, str], *, title: str) -> Drawing:
+    """Rows of ``name`` and ``value`` (0–1) as bars of how many there are, stacked by name."""
+    scale = alt.Scale(domain=list(order), range=[palette[name] for name in order])
+    counted = alt.Axis(title=None, tickMinStep=1, tickCount=5, format="d", domain=False, ticks=False)
+    return (
+        _chart(rows)
+        .mark_bar()
+        .encode(
+            x=alt.X(
+                "value:Q", bin=alt.Bin(step=0.05, extent=[0, 1]), axis=alt.Axis(title=title, format=".1f", tickCount=6)
+            ),
+            y=alt.Y("count():Q", axis=counted),
+            color=alt.Color("name:N", scale=scale, legend=None),
+            tooltip=[alt.Tooltip("name:N", title=" "), alt.Tooltip("count():Q", title=say("글", "texts"))],
+        )
+        .properties(height=max(ROW * len(order) + 30, 150))
+    )
+
+
 def pairs(rows: Rows, names: tuple[str, str], colours: Colours, *, title: str, shape: str = "%") -> Drawing:
     """Rows of ``name``, ``first``, ``second`` (0–1) as two dots on a line: which of two models has more of it."""
     base = _chart(rows).encode(y=_names())

@@ -27,18 +27,18 @@ def main() -> None:
     scheme = pieces.colours()
     pieces.show(style(scheme))
     st.logo(logo(scheme), size="large", icon_image=icon(scheme))
-    opened = st.navigation(
-        [
-            st.Page(
-                _guarded(page.show),
-                title=say(page.ko, page.en),
-                icon=page.icon,
-                url_path=page.name,
-                default=place == 0,
-            )
-            for place, page in enumerate(PAGES)
-        ]
-    )
+    pages = {
+        page.name: st.Page(
+            _guarded(page.show),
+            title=say(page.ko, page.en),
+            icon=page.icon,
+            url_path=page.name,
+            default=place == 0,
+        )
+        for place, page in enumerate(PAGES)
+    }
+    st.session_state["pages"] = pages
+    opened = st.navigation(list(pages.values()))
     with st.sidebar:
         _sidebar()
     opened.run()

@@ -102,21 +102,41 @@ def answer(analyzer: Analyzer, found: Analysis, key: str) -> None:
         st.toggle(say(f"라벨 {len(ordered)}개 모두 보기", f"Show all {len(ordered)} labels"), key=f"{key}_all")
 
 
-def uploader(key: str, *, what: str) -> Upload | None:
-    """A file, once one was sent; what may be sent is said beside it."""
+def uploader(key: str, *, what: str, becomes: str | None = None) -> Upload | None:
+    """A file, once one was sent; what may be sent is said beside it. It stays for the session, until it is taken away.
+
+    Args:
+        becomes: what the page writes of it, where it writes anything.
+    """
     settings = Settings.current()
-    sent = st.file_uploader(what, type=list(SUFFIXES), key=key, max_upload_size=settings.max_mb)
-    show(
-        marks.note(
-            say(
-                f"CSV, TSV, xlsx, JSONL, txt · {settings.max_mb} MB까지 · 앞의 {settings.max_rows:,}행까지 · UTF-8과 cp949 모두 됩니다. "
-                "파일은 메모리에서만 읽고 저장하지 않습니다.",
-                f"CSV, TSV, xlsx, JSONL, txt · up to {settings.max_mb} MB · the first {settings.max_rows:,} rows · UTF-8 or cp949. "
-                "Files are read in memory and never stored.",
-            )
-        )
+    kept = f"{key}_kept"
+
+    def changed() -> None:
+        # Streamlit forgets the file when another page is opened, without calling this: only a person's hand does
+        sent = st.session_state[key]
+        st.session_state[kept] = None if sent is None else (sent.name, sent.getvalue(), sent.file_id)
+
+    st.file_uploader(what, type=list(SUFFIXES), key=key, max_upload_size=settings.max_mb, on_change=changed)
+    told = say(
+        f"CSV, TSV, xlsx, JSONL, Parquet, txt · {settings.max_mb} MB까지 · 앞의 {settings.max_rows:,}행까지 · UTF-8과 cp949 모두 됩니다.",
+        f"CSV, TSV, xlsx, JSONL, Parquet, txt · up to {settings.max_mb} MB · the first {settings.max_rows:,} rows · UTF-8 or cp949.",
     )
-    return None if sent is None else received(sent.name, sent.getvalue(), sent.file_id)
+    where = becomes or say("파일은 메모리에서만 읽고 저장하지 않습니다.", "Files are read in memory and never stored.")
+    show(marks.note(f"{told} {where}"))
+    sent = st.session_state.get(kept)
+    if sent is None:
+        return None
+    if st.session_state.get(key) is None:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            show(marks.note(say(f"앞서 올린 파일: {sent[0]}", f"Uploaded before: {sent[0]}")))
+            st.button(
+                say("치우기", "Remove"),
+                key=f"{key}_forget",
+                icon=":material/close:",
+                type="tertiary",
+                on_click=lambda: st.session_state.pop(kept, None),
+            )
+    return received(*sent)
 
 
 def columns_of(upload: Upload, key: str, *, labelled: bool = False) -> tuple[Look, dict[str, str | None]]:
@@ -140,17 +160,29 @@ def columns_of(upload: Upload, key: str, *, labelled: bool = False) -> tuple[Loo
             index=guess,
             key=f"{key}_text",
             placeholder=say("고르세요", "choose one"),
+            persist_state="session",
         )
     chosen: dict[str, str | None] = {"text_column": text}
     rest = [none, *(name for name in names if name != text)]
     with places[1]:
         if labelled:
             auto = say("(알아서 찾기)", "(find it)")
-            label = st.selectbox(say("라벨이 든 열", "Column of the labels"), [auto, *rest[1:]], key=f"{key}_label")
+            label = st.selectbox(
+                say("라벨이 든 열", "Column of the labels"),
+                [auto, *rest[1:]],
+                key=f"{key}_label",
+                persist_state="session",
+            )
             chosen["label_column"] = None if label == auto else label
         else:
             guess = rest.index(seen.target) if seen.target in rest else 0
-            target = st.selectbox(say("대상이 든 열", "Column of the target"), rest, index=guess, key=f"{key}_target")
+            target = st.selectbox(
+                say("대상이 든 열", "Column of the target"),
+                rest,
+                index=guess,
+                key=f"{key}_target",
+                persist_state="session",
+            )
             chosen["target_column"] = None if target == none else target
     return seen, chosen
 

@@ -30,6 +30,8 @@ class Settings:
     """Rows that are read of an upload."""
     max_chars: int = 2_000
     """Characters of a text that is typed."""
+    folder: str | None = None
+    """Where audits and labelling files lie, which the pages open and write; None: those pages write nothing."""
     language: Language | None = None
     """Language at the start; None: that of the environment."""
 

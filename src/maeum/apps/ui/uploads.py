@@ -25,8 +25,8 @@ from maeum.formats.predictions import prediction_cells, prediction_header
 from maeum.models.base import Proba
 from maeum.task import Task
 
-SUFFIXES = ("csv", "tsv", "xlsx", "jsonl", "json", "txt")
-CHOOSABLE = ("csv", "tsv", "xlsx", "jsonl")
+SUFFIXES = ("csv", "tsv", "xlsx", "jsonl", "json", "parquet", "txt")
+CHOOSABLE = ("csv", "tsv", "xlsx", "jsonl", "parquet")
 """Formats whose columns a person may choose; the others say themselves what is what."""
 SHOWN = 5
 KEPT = 200

@@ -37,5 +37,8 @@ PAGES: tuple[Page, ...] = (
     Page("files", "파일", "Files", ":material/table_view:"),
     Page("compare", "비교", "Compare", ":material/compare_arrows:"),
     Page("thresholds", "기준값", "Thresholds", ":material/tune:"),
+    Page("sampling", "고르기", "Sampling", ":material/playlist_add_check:"),
+    Page("labelling", "라벨 달기", "Labelling", ":material/keyboard:"),
+    Page("auditing", "라벨 점검", "Audit", ":material/fact_check:"),
 )
 """In the order of the navigation; the first opens at the start."""

@@ -8,7 +8,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,14 @@ class Running:
     @property
     def events(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.stream.getvalue().splitlines()]
+
+    def told(self, enough: Callable[[list[dict[str, Any]]], Any], seconds: float = 10.0) -> list[dict[str, Any]]:
+        """The log once it holds enough: an answer leaves before its line is written."""
+        until = time.monotonic() + seconds
+        while not enough(self.events):
+            assert time.monotonic() < until, self.events[-8:]
+            time.sleep(0.01)
+        return self.events
 
     def post(self, path: str, value: Any, **options: Any) -> httpx.Response:
         return httpx.post(self.url + path, json=value, timeout=30, trust_env=False, **options)

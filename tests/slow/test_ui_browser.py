@@ -8,45 +8,25 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browser_kit import PATIENCE_MS, App
 
 import maeum
 
 pytest.importorskip("streamlit")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
-CHROMIUM = Path(os.environ.get("MAEUM_CHROMIUM", "/usr/bin/chromium"))
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 WIDTHS = (1440, 390)
-PATIENCE_MS = 60_000
 ROWS = ["정말 기분이 좋아서 웃었어요", "너무 무서워서 잠을 못 잤다", "또 늦다니 화가 난다", "그냥 그래요"]
-
-
-@pytest.fixture(scope="module")
-def artefacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = Path(os.environ.get("MAEUM_ARTEFACTS") or tmp_path_factory.mktemp("ui")) / "ui"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 @dataclass
@@ -55,8 +35,6 @@ class Live:
 
     address: str
     models: list[Path]
-    process: subprocess.Popen[str]
-    home: Path
 
 
 @pytest.fixture(scope="module")
@@ -68,50 +46,15 @@ def live(tmp_path_factory: pytest.TempPathFactory, sample_model: Any) -> Iterato
     strict = own.thresholds.replaced(dict.fromkeys(own.task.keys, 0.4), own.task)
     maeum.save(maeum.Analyzer(own.predictor, prep=own.prep, calibration=own.calibration, thresholds=strict), models[1])
     shutil.copytree(sample_model("fashion"), models[2])
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     home = place / "home"
     home.mkdir()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "maeum", "ui", *map(str, models), "--no-browser", "--allow-save", "--port", str(port)],
-        cwd=home,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "MAEUM_LANG": "ko", "HOME": str(home), "OMP_NUM_THREADS": "1"},
-    )
-    address = f"http://127.0.0.1:{port}"
-    until = time.monotonic() + 60
-    while True:
-        try:
-            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=2) as answer:
-                assert answer.read() == b"ok"
-            break
-        except OSError:
-            assert process.poll() is None, process.communicate()[0]
-            assert time.monotonic() < until, "the app did not start within a minute"
-            time.sleep(0.2)
-    yield Live(address, models, process, home)
-    process.terminate()
-    said = process.communicate(timeout=20)[0]
+    app = App(home, (*map(str, models), "--allow-save"))
+    app.start()
+    yield Live(app.address, models)
+    said = app.stop()
     assert "Traceback" not in said
     assert not any(text in said for text in ROWS)  # no text of anybody in the log
-    assert [path.name for path in home.rglob("*") if path.is_file()] == []  # and nothing left in anybody's folder
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM.exists():
-        message = f"there is no Chromium at {CHROMIUM} (set MAEUM_CHROMIUM)"
-        if os.environ.get("MAEUM_REQUIRE_BROWSER"):
-            pytest.fail(message)
-        pytest.skip(message)
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        yield opened
-        opened.close()
+    assert app.left() == []
 
 
 @dataclass

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
-import signal
-import socket
 import statistics
-import subprocess
-import sys
-import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -19,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browser_kit import PATIENCE_MS, App
 
 from maeum.annotating import Desk, create_desk, import_files, row_check
 from maeum.data import Example, Target
@@ -28,16 +23,6 @@ from maeum.task import Task, builtin_task
 pytest.importorskip("streamlit")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
-CHROMIUM = Path(os.environ.get("MAEUM_CHROMIUM", "/usr/bin/chromium"))
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-PATIENCE_MS = 60_000
 STARTS = ("우산을 두고 왔는데", "첫 월급을 받고", "고양이가 무릎에 앉아서", "줄이 너무 길어", "옛 사진을 보다가")
 ENDS = ("괜히 웃음이 났다", "화가 치밀었다", "눈물이 났다", "깜짝 놀랐다", "아무 생각이 없다", "마음이 놓였다")
 MOOD = builtin_task("nikl-ea")
@@ -50,75 +35,17 @@ def keys(answer: tuple[str, ...]) -> list[str]:
     return [*(str(MOOD.keys.index(label) + 1) for label in answer), *([] if answer else ["u"]), "Enter"]
 
 
-class App:
-    """``maeum ui --folder``, which may be killed and started again on the same port."""
-
-    def __init__(self, folder: Path, home: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.folder, self.home = folder, home
-        self.address = f"http://127.0.0.1:{self.port}"
-        self.process: subprocess.Popen[str] | None = None
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "maeum",
-                "ui",
-                "--folder",
-                str(self.folder),
-                "--no-browser",
-                "--port",
-                str(self.port),
-            ],
-            cwd=self.home,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, "MAEUM_LANG": "ko", "HOME": str(self.home), "OMP_NUM_THREADS": "1"},
-        )
-        until = time.monotonic() + 60
-        while True:
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.address}/_stcore/health", timeout=2):
-                return
-            assert self.process.poll() is None, self.process.communicate()[0]
-            assert time.monotonic() < until, "the app did not start within a minute"
-            time.sleep(0.2)
-
-    def stop(self, how: int = signal.SIGTERM) -> str:
-        assert self.process is not None
-        self.process.send_signal(how)
-        return self.process.communicate(timeout=20)[0]
-
-
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[App]:
     folder, home = tmp_path / "작업", tmp_path / "home"
     folder.mkdir()
     home.mkdir()
-    made = App(folder, home)
+    made = App(home, ("--folder", str(folder)))
     made.start()
     yield made
     said = made.stop()
     assert "Traceback" not in said
     assert not any(row.text in said for row in ROWS)  # no text of anybody in the log
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM.exists():
-        message = f"there is no Chromium at {CHROMIUM} (set MAEUM_CHROMIUM)"
-        if os.environ.get("MAEUM_REQUIRE_BROWSER"):
-            pytest.fail(message)
-        pytest.skip(message)
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        yield opened
-        opened.close()
 
 
 class Window:
@@ -178,7 +105,7 @@ def test_thirty_rows_by_keyboard_through_a_killed_app(app, browser):
         window.type(*keys(ANSWERS[n]))
     window.saved()
     window.keep("labelling")
-    app.stop(signal.SIGKILL)
+    app.kill()
     assert {row: said["지은"] for row, said in answered(path, ROWS).items() if said} == {
         f"글-{n:02}": ANSWERS[n] for n in range(12)
     }
@@ -207,7 +134,7 @@ def test_what_a_window_holds_survives_a_reload_after_the_app_died(app, browser):
     path = app.folder / "감정.sqlite"
     create_desk(path, MOOD, ROWS)
     window = Window(browser, app, path.name, "지은")
-    app.stop(signal.SIGKILL)
+    app.kill()
     window.type(*keys(ANSWERS[0]), *keys(ANSWERS[1]))
     app.start()
     window.page.on("dialog", lambda box: box.accept())

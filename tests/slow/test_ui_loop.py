@@ -8,21 +8,17 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
-import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from audit_kit import reviews, with_chewy_as_stretch
+from browser_kit import PATIENCE_MS, App
 
 import maeum
 from maeum.annotating.desk import Desk as LabellingDesk
@@ -35,97 +31,24 @@ from maeum.formats import write as write_rows
 pytest.importorskip("streamlit")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
-CHROMIUM = Path(os.environ.get("MAEUM_CHROMIUM", "/usr/bin/chromium"))
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-PATIENCE_MS = 60_000
 MADE = ".mm-done b"
 """Where the page says how many lines are decided."""
 
 
-@pytest.fixture(scope="module")
-def artefacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = Path(os.environ.get("MAEUM_ARTEFACTS") or tmp_path_factory.mktemp("ui")) / "ui"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM.exists():
-        message = f"there is no Chromium at {CHROMIUM} (set MAEUM_CHROMIUM)"
-        if os.environ.get("MAEUM_REQUIRE_BROWSER"):
-            pytest.fail(message)
-        pytest.skip(message)
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        yield opened
-        opened.close()
-
-
-@dataclass
-class App:
-    """An app that can be killed and started again at the same address."""
-
-    model: Path
-    work: Path
-    home: Path
-    port: int = 0
-    process: subprocess.Popen[str] | None = None
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        if not self.port:
-            with socket.socket() as free:
-                free.bind(("127.0.0.1", 0))
-                self.port = free.getsockname()[1]
-        command = ["ui", str(self.model), "--folder", str(self.work), "--no-browser", "--port", str(self.port)]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "maeum", *command],
-            cwd=self.home,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, "MAEUM_LANG": "ko", "HOME": str(self.home), "OMP_NUM_THREADS": "1"},
-        )
-        until = time.monotonic() + 60
-        while True:
-            try:
-                with urllib.request.urlopen(f"{self.address}/_stcore/health", timeout=2) as answer:
-                    assert answer.read() == b"ok"
-                return
-            except OSError:
-                assert self.process.poll() is None, self.process.communicate()[0]
-                assert time.monotonic() < until, "the app did not start within a minute"
-                time.sleep(0.2)
-
-    def kill(self) -> str:
-        """As ``kill -9`` does; what the app had said."""
-        assert self.process is not None
-        self.process.send_signal(signal.SIGKILL)
-        return self.process.communicate(timeout=20)[0]
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    return tmp_path / "작업"
 
 
 @pytest.fixture
-def app(tmp_path: Path, sample_model: Any) -> Iterator[App]:
+def app(tmp_path: Path, work: Path, sample_model: Any) -> Iterator[App]:
     home = tmp_path / "home"
     home.mkdir()
-    found = App(sample_model("nikl-ea"), tmp_path / "작업", home)
+    found = App(home, (str(sample_model("nikl-ea")), "--folder", str(work)))
     yield found
-    if found.process is not None and found.process.poll() is None:
+    if found.running:
         assert "Traceback" not in found.kill()
-    left = [path for path in home.rglob("*") if path.is_file() and ".onnxruntime" not in path.parts]
-    assert left == []  # onnxruntime keeps files of its own there
+    assert found.left() == []
 
 
 @pytest.fixture
@@ -191,12 +114,12 @@ def download(page: Any, name: str) -> bytes:
 
 
 def test_ten_rows_are_decided_by_keyboard_through_a_kill_and_applied(
-    app: App, page: Any, artefacts: Path, tmp_path: Path
+    app: App, work: Path, page: Any, artefacts: Path, tmp_path: Path
 ):
     data = with_chewy_as_stretch(reviews(240), share=0.4)[0]
-    write(audit(data, settings=Settings(top=20)), app.work / "후기", rows=data)
+    write(audit(data, settings=Settings(top=20)), work / "후기", rows=data)
     write_rows(data, tmp_path / "후기.jsonl")
-    path = app.work / "후기" / DESK
+    path = work / "후기" / DESK
     app.start()
     page.goto(f"{app.address}/auditing")
     settle(page)
@@ -290,9 +213,9 @@ def shop(place: Path) -> Path:
     return place / "shop.toml"
 
 
-def test_two_windows_never_overwrite_one_another(app: App, browser: Any):
+def test_two_windows_never_overwrite_one_another(app: App, work: Path, browser: Any):
     data = with_chewy_as_stretch(reviews(120), share=0.4)[0]
-    write(audit(data, settings=Settings(top=8)), app.work / "후기", rows=data)
+    write(audit(data, settings=Settings(top=8)), work / "후기", rows=data)
     app.start()
     pages = []
     for who in ("민지", "준호"):
@@ -306,7 +229,7 @@ def test_two_windows_never_overwrite_one_another(app: App, browser: Any):
     press(pages[0], "1")
     pages[1].keyboard.press("4")  # still shows the line that was just decided
     pages[1].get_by_text("민지 님이 이 행을 정해서").wait_for()
-    with Desk(app.work / "후기" / DESK) as desk:
+    with Desk(work / "후기" / DESK) as desk:
         (ruling,) = desk.rulings().values()
     assert (ruling.word, ruling.who) == ("keep", "민지")
     settle(pages[1])
@@ -315,7 +238,7 @@ def test_two_windows_never_overwrite_one_another(app: App, browser: Any):
         page.context.close()
 
 
-def test_rows_are_picked_and_handed_over_to_labelling(app: App, page: Any, artefacts: Path, tmp_path: Path):
+def test_rows_are_picked_and_handed_over_to_labelling(app: App, work: Path, page: Any, artefacts: Path, tmp_path: Path):
     things, said = (
         ["배송이", "포장이", "색감이", "화면이", "결말이"],
         ["마음에 들어요", "실망스러워요", "무서웠어요", "신나요"],
@@ -363,11 +286,11 @@ def test_rows_are_picked_and_handed_over_to_labelling(app: App, page: Any, artef
     page.wait_for_url(re.compile("/labelling"))
     settle(page)
     sound(page)
-    with LabellingDesk(app.work / "후기.sqlite") as desk:
+    with LabellingDesk(work / "후기.sqlite") as desk:
         assert [row.text for row in desk.examples()] == [row["text"] for row in written]
 
 
-def test_an_upload_is_audited_on_the_page(app: App, page: Any, artefacts: Path, tmp_path: Path):
+def test_an_upload_is_audited_on_the_page(app: App, work: Path, page: Any, artefacts: Path, tmp_path: Path):
     data = with_chewy_as_stretch(reviews(160), share=0.4)[0]
     write_rows(data, tmp_path / "고객 의견.xlsx")
     app.start()
@@ -382,7 +305,7 @@ def test_an_upload_is_audited_on_the_page(app: App, page: Any, artefacts: Path, 
     page.locator(MADE).wait_for()
     settle(page)
     sound(page)
-    assert (app.work / "고객 의견" / "data.jsonl").is_file()
-    with Desk(app.work / "고객 의견" / DESK) as desk:
+    assert (work / "고객 의견" / "data.jsonl").is_file()
+    with Desk(work / "고객 의견" / DESK) as desk:
         assert desk.about["rows"] == 160
         assert page.locator(MADE).inner_text() == f"0 / {len(desk.entries())}개 정함"

@@ -289,7 +289,7 @@ def test_the_command_distils_all_heads_and_names_what_does_not_fit(place: Path, 
     few = ("--student", "layers:1", "--epochs", 1, "--batch-size", 16, "--device", "cpu", "--max-length", 24)
     words = ("distill", place / "teacher", place / "texts.txt", *few, "-o")
     said = ok(*words, "out", "--data", place / "plan.toml", cwd=tmp_path).stdout
-    assert "multi: agreement with the teacher" in said
+    assert "[multi]\nagreement with the teacher" in said
     assert "valid rows, teacher → student" in said
     ok("predict", "out", place / "texts.txt", "--task", "single", "-o", "p.jsonl", cwd=tmp_path)
     first = json.loads((tmp_path / "p.jsonl").read_text(encoding="utf-8").splitlines()[0])

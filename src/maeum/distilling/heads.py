@@ -20,7 +20,7 @@ import numpy as np
 from maeum import folder as model_folder
 from maeum._files import refuse_existing
 from maeum._lang import say
-from maeum._processes import process_count
+from maeum._processes import one_process
 from maeum._progress import Line
 from maeum._version import __version__
 from maeum.analyzer import Analyzer
@@ -73,11 +73,7 @@ def distill_heads(
         DataError: a file cannot be read, or too few texts are left.
     """
     output = Path(output)
-    if process_count() > 1:
-        raise UsageError(
-            "distill은 프로세스 하나로만 됩니다. accelerate launch 없이 실행하세요.",
-            "distill runs in one process; start it without accelerate launch",
-        )
+    one_process("distill")
     refuse_existing(output, overwrite=overwrite)
     progress(say(f"교사 여는 중: {teacher}", f"opening the teacher {teacher}"))
     heads = _heads_of(teacher)

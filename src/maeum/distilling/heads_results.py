@@ -20,11 +20,12 @@ from maeum.crossval import OutOfFold
 from maeum.data import Input
 from maeum.distilling.heads_lesson import JoinedTeacher, Lesson
 from maeum.distilling.settings import DistillSettings
+from maeum.distilling.words import imitation_note, judged_on, likeness, size_table
 from maeum.experiment import TrainSettings, library_versions, prepare_all, tune
 from maeum.heads import HeadResult, save_heads
 from maeum.heads.training import HeadRows, head_rows
 from maeum.history import table
-from maeum.measuring import Gap, Size
+from maeum.measuring import Size
 from maeum.models.base import Labels, Proba
 from maeum.models.head import HeadPredictor, SharedTrunk
 from maeum.models.many_heads import ManyHeads
@@ -53,24 +54,9 @@ class DistilledHeads:
 
     def summary(self) -> str:
         """A few lines for people."""
-        facts = self.facts
-        sizes = {name: Size(**facts["sizes"][name]) for name in ("teacher", "student")}
-        lines = [measuring.table({say("교사", "teacher"): sizes["teacher"], say("학생", "student"): sizes["student"]})]
-        for name, head in facts["heads"].items():
-            like = head["agreement"]
-            lines.append(
-                say(
-                    f"\n{name}: 교사와의 일치 (배우지 않은 글 {like['rows']:,}건) micro-F1 {like['micro_f1']:.4f}, macro-F1 "
-                    f"{like['macro_f1']:.4f}, 같은 답 {like['same_rows']:.1%}, 확률 차이 평균 {like['mean_difference']:.4f}",
-                    f"\n{name}: agreement with the teacher ({like['rows']:,} texts not learnt from) micro-F1 "
-                    f"{like['micro_f1']:.4f}, macro-F1 {like['macro_f1']:.4f}, same answers {like['same_rows']:.1%}, mean "
-                    f"difference of p {like['mean_difference']:.4f}",
-                )
-            )
-            if head["valid"] is not None:
-                rows = head["valid"]["rows"]
-                lines.append(say(f"평가 {rows:,}건, 교사 → 학생:", f"on {rows:,} valid rows, teacher → student:"))
-                lines += measuring.gap_lines({each: Gap(**gap) for each, gap in head["valid"]["scores"].items()})
+        lines = [size_table(self.facts["sizes"])]
+        for name, head in self.facts["heads"].items():
+            lines += [f"\n[{name}]", *likeness(head)]
         return "\n".join(lines)
 
 
@@ -221,23 +207,15 @@ class _Head:
         if judge is not None and len(judge.ids):
             proba = analyzer.predict_proba(judge.inputs)
             return make_report(self.task, judge.y, proba, analyzer.thresholds, data="valid", notes=self.notes, **words)
-        notes, count = list(self.notes), len(oof.ids)
-        data = say(f"배우지 않은 라벨 {count}건", f"{count} labelled rows not learnt from")
+        notes = list(self.notes)
         if judge is None:
-            data = say(f"교사의 결정 {count}건", f"the teacher's decisions on {count} texts")
-            notes.append(
-                say(
-                    "정답 라벨이 없어 교사의 결정과 견준 점수입니다. 정확도가 아니라 교사를 얼마나 따라 하는지입니다.",
-                    "there were no true labels: these scores are against the teacher's decisions and say how well it is "
-                    "imitated, not how often it is right",
-                )
-            )
+            notes.append(imitation_note())
         return make_report(
             self.task,
             oof.y,
             analyzer.calibration.apply(oof.proba),
             analyzer.thresholds,
-            data=data,
+            data=judged_on(len(oof.ids), labelled=judge is not None),
             notes=notes,
             tuned_on_same_rows=self.task.kind != "multiclass",
             **words,

@@ -15,7 +15,7 @@ from maeum import folder as model_folder
 from maeum import measuring
 from maeum._files import refuse_existing
 from maeum._lang import say
-from maeum._processes import process_count
+from maeum._processes import one_process
 from maeum._progress import Line
 from maeum._version import __version__
 from maeum.analyzer import Analyzer
@@ -27,6 +27,7 @@ from maeum.distilling.saving import Distilled, save
 from maeum.distilling.settings import DEFAULTS, DistillSettings
 from maeum.distilling.softening import SoftLabels
 from maeum.distilling.students import Lesson, Taught, check_student, prep_of, teach
+from maeum.distilling.words import imitation_note, judged_on
 from maeum.errors import UsageError
 from maeum.experiment import TrainSettings, has_progress, library_versions, tune
 from maeum.models.base import Labels
@@ -72,11 +73,7 @@ def distill(
         DataError: a file cannot be read, or too few texts are left.
     """
     output = Path(output)
-    if process_count() > 1:
-        raise UsageError(
-            "distill은 프로세스 하나로만 됩니다. accelerate launch 없이 실행하세요.",
-            "distill runs in one process; start it without accelerate launch",
-        )
+    one_process("distill")
     refuse_existing(output, overwrite=overwrite)
     progress(say(f"교사 여는 중: {teacher}", f"opening the teacher {teacher}"))
     if task is None and (names := model_folder.head_names(teacher)):
@@ -227,7 +224,8 @@ class _Run:
         if valid is not None:
             judging = {"source": valid.source, "rows": len(valid), "fingerprint": valid.fingerprint}
         else:
-            judging = {"source": _judged_on(data, len(taught.rows)), "rows": len(taught.rows), "fingerprint": ""}
+            source = judged_on(len(taught.rows), labelled=data is not None)
+            judging = {"source": source, "rows": len(taught.rows), "fingerprint": ""}
         support = decided.sum(0)
         if data is not None and self.settings.alpha > 0:
             support = data.y.sum(0)
@@ -270,19 +268,13 @@ class _Run:
             )
         notes = list(self.notes)
         if data is None:
-            notes.append(
-                say(
-                    "정답 라벨이 없어 교사의 결정과 견준 점수입니다. 정확도가 아니라 교사를 얼마나 따라 하는지입니다.",
-                    "there were no true labels: these scores are against the teacher's decisions and say how well it is "
-                    "imitated, not how often it is right",
-                )
-            )
+            notes.append(imitation_note())
         return make_report(
             student.task,
             oof.y,
             student.calibration.apply(oof.proba),
             student.thresholds,
-            data=_judged_on(data, len(oof.ids)),
+            data=judged_on(len(oof.ids), labelled=data is not None),
             model=model,
             train_support=support,
             notes=notes,
@@ -297,12 +289,6 @@ def _clear(work: Path) -> None:
         shutil.rmtree(work / name, ignore_errors=True)
     if work.exists() and not any(work.iterdir()):
         work.rmdir()
-
-
-def _judged_on(data: Dataset | None, rows: int) -> str:
-    if data is None:
-        return say(f"교사의 결정 {rows}건", f"the teacher's decisions on {rows} texts")
-    return say(f"배우지 않은 라벨 {rows}건", f"{rows} labelled rows not learnt from")
 
 
 def _refuse_teacher(teacher: Analyzer, place: Path) -> None:

@@ -10,12 +10,11 @@ from typing import Any
 from maeum import folder as model_folder
 from maeum import measuring
 from maeum._files import atomic_folder, pretty_json, write_text
-from maeum._lang import say
 from maeum.analyzer import Analyzer
 from maeum.crossval import OutOfFold
+from maeum.distilling.words import likeness, size_table
 from maeum.experiment import model_card
 from maeum.history import table, write_chart, write_csv
-from maeum.measuring import Gap, Size
 from maeum.report import Report
 
 
@@ -35,25 +34,7 @@ class Distilled:
 
     def summary(self) -> str:
         """A few lines for people."""
-        facts = self.facts
-        sizes = {name: Size(**facts["sizes"][name]) for name in ("teacher", "student")}
-        named = {say("교사", "teacher"): sizes["teacher"], say("학생", "student"): sizes["student"]}
-        like = facts["agreement"]
-        lines = [
-            measuring.table(named),
-            say(
-                f"교사와의 일치 (배우지 않은 글 {like['rows']:,}건): micro-F1 {like['micro_f1']:.4f}, macro-F1 {like['macro_f1']:.4f}, "
-                f"같은 답 {like['same_rows']:.1%}, 확률 차이 평균 {like['mean_difference']:.4f}",
-                f"agreement with the teacher ({like['rows']:,} texts not learnt from): micro-F1 {like['micro_f1']:.4f}, "
-                f"macro-F1 {like['macro_f1']:.4f}, same answers {like['same_rows']:.1%}, mean difference of p "
-                f"{like['mean_difference']:.4f}",
-            ),
-        ]
-        if facts["valid"] is not None:
-            rows = facts["valid"]["rows"]
-            lines.append(say(f"평가 {rows:,}건, 교사 → 학생:", f"on {rows:,} valid rows, teacher → student:"))
-            lines += measuring.gap_lines({name: Gap(**gap) for name, gap in facts["valid"]["scores"].items()})
-        return "\n".join(lines)
+        return "\n".join([size_table(self.facts["sizes"]), *likeness(self.facts)])
 
 
 def save(

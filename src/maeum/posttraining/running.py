@@ -14,7 +14,7 @@ from typing import Any
 from maeum._files import sha256_file
 from maeum._lang import say
 from maeum._optional import require
-from maeum._processes import process_count
+from maeum._processes import one_process
 from maeum._progress import Line
 from maeum._version import __version__
 from maeum.errors import DataError, FormatError, UsageError
@@ -61,11 +61,7 @@ def posttrain(
         DataError: a file cannot be read, or no text is left.
     """
     require("torch")
-    if process_count() > 1:
-        raise UsageError(
-            "posttrain은 프로세스 하나로만 됩니다. accelerate launch 없이 실행하세요.",
-            "posttrain runs in one process; start it without accelerate launch",
-        )
+    one_process("posttrain")
     work = Work(Path(output), overwrite)
     reading = Reading([str(source) for source in sources], format, text_column, encoding, on_error)
     return _run(str(base), reading, settings, work, progress)

@@ -15,7 +15,7 @@ from maeum import measuring
 from maeum._files import refuse_existing, sha256_file
 from maeum._lang import say
 from maeum._optional import require
-from maeum._processes import process_count
+from maeum._processes import one_process
 from maeum._progress import Line
 from maeum._version import __version__
 from maeum.bases.folder import KIND as BASE_KIND
@@ -113,11 +113,7 @@ def prune(
     require("torch")
     require("transformers")
     output, reading, labels = Path(output), dict(reading or {}), dict(labels or {})
-    if process_count() > 1:
-        raise UsageError(
-            "prune은 프로세스 하나로만 됩니다. accelerate launch 없이 실행하세요.",
-            "prune runs in one process; start it without accelerate launch",
-        )
+    one_process("prune")
     if vocabulary is None and not settings.cuts_weights:
         raise UsageError(
             "무엇을 덜어 낼지 주세요: --vocabulary, --layers, --ffn, --heads",

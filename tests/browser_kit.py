@@ -60,6 +60,11 @@ class App:
     def address(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def folder(self) -> Path:
+        """The one given with ``--folder``."""
+        return Path(self.words[self.words.index("--folder") + 1])
+
     def start(self) -> None:
         if not self.port:
             with socket.socket() as free:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -142,3 +143,9 @@ def three() -> Task:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def own_main_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests with AppTest: it leaves the page as ``__main__``, which worker processes of later tests would then run."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])

@@ -19,7 +19,10 @@ from maeum.data import Example, Target
 from maeum.errors import UsageError
 from maeum.task import builtin_task
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
+    pytest.mark.usefixtures("own_main_module"),
+]
 ROWS = [
     Example("하나", "고양이가 문을 열었다", Target("문을", 5, 7)),
     Example("둘", "<b>비</b>가 왔다", meta={"sample": {"won": "threshold", "criteria": {"threshold": {"at": "joy"}}}}),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("streamlit")
 from audit_kit import reviews, sides, with_chewy_as_stretch
+from page_kit import html, sound
+from page_kit import opened as drawn
 from streamlit.testing.v1 import AppTest
 
 from maeum._lang import set_language
@@ -23,21 +24,10 @@ from maeum.errors import UsageError
 from maeum.formats import read
 from maeum.formats.jsonl import json_line
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-PATIENCE = 60
-
-
-def draw(name: str) -> None:
-    from maeum.apps.ui.frame import one
-    from maeum.apps.ui.views import PAGES
-
-    one(next(page for page in PAGES if page.name == name))
-
-
-@pytest.fixture(autouse=True)
-def _own_main_module(monkeypatch):
-    """AppTest leaves the page as ``__main__``, which worker processes of later tests would then try to run."""
-    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
+    pytest.mark.usefixtures("own_main_module"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -67,20 +57,10 @@ def page(monkeypatch, sample_model):
             models=(str(sample_model("nikl-ea")),), language="en", folder=None if folder is None else str(folder)
         )
         monkeypatch.setenv(VARIABLE, settings.to_json())
-        return AppTest.from_function(draw, kwargs={"name": "auditing"}, default_timeout=PATIENCE).run()
+        return drawn("auditing")
 
     yield opened
     set_language(None)
-
-
-def sound(app: AppTest) -> AppTest:
-    assert not app.exception
-    assert not app.error, [item.value for item in app.error]
-    return app
-
-
-def html(app: AppTest) -> str:
-    return "\n".join(item.value for item in app.html)
 
 
 def named(app: AppTest, who: str = "Minji") -> AppTest:

@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("streamlit")
+from page_kit import PATIENCE, html, sound
+from page_kit import opened as drawn
 from streamlit.testing.v1 import AppTest
 
 from maeum._lang import set_language
 from maeum.apps.ui.settings import SCRIPT, VARIABLE, Settings
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-PATIENCE = 60
-
-
-def draw(name: str) -> None:
-    from maeum.apps.ui.frame import one
-    from maeum.apps.ui.views import PAGES
-
-    one(next(page for page in PAGES if page.name == name))
-
-
-@pytest.fixture(autouse=True)
-def _own_main_module(monkeypatch):
-    """AppTest leaves the page as ``__main__``, which worker processes of later tests would then try to run."""
-    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
+    pytest.mark.usefixtures("own_main_module"),
+]
 
 
 @pytest.fixture
@@ -38,20 +28,10 @@ def page(monkeypatch, sample_model):
     def opened(name: str, *models: Path, **settings: object) -> AppTest:
         folders = tuple(str(model) for model in models) or (str(sample_model("nikl-ea")),)
         monkeypatch.setenv(VARIABLE, Settings(models=folders, language="en", **settings).to_json())
-        return AppTest.from_function(draw, kwargs={"name": name}, default_timeout=PATIENCE).run()
+        return drawn(name)
 
     yield opened
     set_language(None)
-
-
-def sound(app: AppTest) -> AppTest:
-    assert not app.exception
-    assert not app.error, [item.value for item in app.error]
-    return app
-
-
-def html(app: AppTest) -> str:
-    return "\n".join(item.value for item in app.html)
 
 
 def test_the_app_opens_on_the_first_page(monkeypatch, sample_model):

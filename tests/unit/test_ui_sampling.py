@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-import sys
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("streamlit")
+from page_kit import html, sound
+from page_kit import opened as drawn
 from streamlit.testing.v1 import AppTest
 
 import maeum
@@ -22,25 +23,14 @@ from maeum.data import Example
 from maeum.formats import write
 from maeum.sampling import Pool, SampleSettings, sample, write_sample
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-PATIENCE = 60
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
+    pytest.mark.usefixtures("own_main_module"),
+]
 THINGS = ("배송이", "포장이", "색감이", "화면이", "결말이")
 SAID = ("정말 마음에 들어요", "너무 실망스러워요", "그저 그래요", "눈물이 났어요", "무서웠어요", "화가 나요")
 TEXTS = [f"{thing} {said}" for thing in THINGS for said in SAID]
 ROWS = [(text, "가" if number % 3 else "나") for number, text in enumerate(TEXTS)]
-
-
-def draw(name: str) -> None:
-    from maeum.apps.ui.frame import one
-    from maeum.apps.ui.views import PAGES
-
-    one(next(page for page in PAGES if page.name == name))
-
-
-@pytest.fixture(autouse=True)
-def _own_main_module(monkeypatch):
-    """AppTest leaves the page as ``__main__``, which worker processes of later tests would then try to run."""
-    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
 @pytest.fixture
@@ -52,20 +42,10 @@ def page(monkeypatch, sample_model):
             models=(str(sample_model("nikl-ea")),), language="en", folder=None if folder is None else str(folder)
         )
         monkeypatch.setenv(VARIABLE, settings.to_json())
-        return AppTest.from_function(draw, kwargs={"name": name}, default_timeout=PATIENCE).run()
+        return drawn(name)
 
     yield opened
     set_language(None)
-
-
-def sound(app: AppTest) -> AppTest:
-    assert not app.exception
-    assert not app.error, [item.value for item in app.error]
-    return app
-
-
-def html(app: AppTest) -> str:
-    return "\n".join(item.value for item in app.html)
 
 
 def csv() -> bytes:

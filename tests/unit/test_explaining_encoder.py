@@ -33,13 +33,17 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def encoder(tiny_base) -> Analyzer:
-    """A tiny encoder that learnt one word, told its target by markers."""
+    """A tiny encoder that learnt one word, told its target by markers.
+
+    Half the texts say neither: a text without words must be no evidence of a label, or nothing is left for the words.
+    """
     what = ["배송", "가격", "품질", "포장", "상담", "화면", "소리", "디자인"]
-    inputs, y = [], np.zeros((32, 2), np.uint8)
+    said = ["화가 나서 환불했습니다", "그냥 받았습니다", "너무 좋아서 또 샀습니다", ""]
+    inputs, y = [], np.zeros((64, 2), np.uint8)
     for row in range(len(y)):
-        text = f"{what[row % 8]} {'화가 나서 환불했습니다' if row % 2 else '너무 좋아서 또 샀습니다'} {'오늘' * (row // 8)}"
-        y[row, 1 - row % 2] = 1
-        inputs.append(Input(text, Target(what[row % 8], 0, len(what[row % 8]))))
+        target, kind = what[row % 8], row // 8 % 4
+        inputs.append(Input(f"{target} {said[kind]} {'오늘' * (row // 32)}", Target(target, 0, len(target))))
+        y[row, kind // 2] = kind % 2 == 0
     options = {
         "head": "mean",
         "device": "cpu",

@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from maeum._files import atomic_text, read_json
 from maeum.errors import FormatError, UsageError
-from maeum.folder import read_manifest
+from maeum.folder import HEADS_KIND, read_manifest
 
 METRICS = ("micro_f1", "macro_f1", "accuracy", "subset_accuracy")
 SETTING_COLUMNS = (
@@ -47,7 +47,7 @@ COLUMNS = (
 
 
 def collect(folder: Path, *, sort: str = "micro_f1") -> list[dict[str, Any]]:
-    """One row per model folder under ``folder``, best first.
+    """One row per model folder under ``folder``, best first; of a model of several heads one per head.
 
     Folders inside the folder of a run are not counted as runs of their own. A folder that cannot be read has its reason
     in the column ``problem`` instead of metrics; an ensemble that was never measured has no metrics.
@@ -60,7 +60,7 @@ def collect(folder: Path, *, sort: str = "micro_f1") -> list[dict[str, Any]]:
     places = [path.parent for path in sorted(folder.rglob("manifest.json"))]
     # folds, members of an ensemble and stages of a review model are folders inside the folder of a run
     places = [place for place in places if not set(places) & set(place.parents)]
-    rows = [_row(place, folder) for place in places]
+    rows = [row for place in places for row in _rows(place, folder)]
     if not rows:
         raise UsageError(
             f"'{folder}' 아래에 모델 폴더가 없습니다. 'maeum train'으로 먼저 학습하세요.",
@@ -97,24 +97,46 @@ def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         writer.writerows(rows)
 
 
-def _row(place: Path, root: Path) -> dict[str, Any]:
-    row: dict[str, Any] = {"run": place.relative_to(root).as_posix()}
+def _rows(place: Path, root: Path) -> list[dict[str, Any]]:
+    """The row of a model folder; of one with several heads a row for each."""
+    run = {"run": place.relative_to(root).as_posix()}
     try:
         manifest = read_manifest(place)
-        settings = read_json(place / "settings.json")
-        # members without common rows cannot be measured, and then an ensemble has no report
-        unmeasured = manifest["model"] == "vote" and not (place / "report.json").exists()
-        report: dict[str, Any] = {"metrics": {}, "data": ""} if unmeasured else read_json(place / "report.json")
-        chosen = settings.get("settings", {})
-        model = str(chosen.get("model") or manifest["model"])
-        cells = _cells(model, place, chosen, manifest["task"]["kind"])
+        if manifest["model"] == HEADS_KIND:
+            parts = [place / "heads" / str(name) for name in manifest["heads"]]
+        else:
+            parts = [place]
     except (FormatError, OSError, json.JSONDecodeError, KeyError) as error:
-        return row | {"problem": str(error)}
-    row |= {"task": manifest["task"]["name"], "model": model, "rows": (settings.get("train") or {}).get("rows", "")}
+        return [run | {"problem": str(error)}]
+    rows = []
+    for part in parts:
+        try:
+            rows.append(run | _row(part, manifest))
+        except (FormatError, OSError, json.JSONDecodeError, KeyError) as error:
+            rows.append(run | {"problem": str(error)})
+    return rows
+
+
+def _row(place: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said of the model in ``place``, which may be one head of the folder whose manifest is given."""
+    settings = read_json(place / "settings.json")
+    kind = str(manifest["model"])
+    # members without common rows cannot be measured, and then an ensemble has no report; nor have heads without held-out rows
+    unmeasured = kind in ("vote", HEADS_KIND) and not (place / "report.json").exists()
+    report: dict[str, Any] = {"metrics": {}, "data": ""} if unmeasured else read_json(place / "report.json")
+    task = read_json(place / "task.json") if kind == HEADS_KIND else manifest["task"]
+    chosen = settings.get("settings", {})
+    model = str(chosen.get("model") or kind)
+    if kind == HEADS_KIND and chosen.get("base"):
+        # a folder on the machine that trained it says less than its name
+        model = f"{'frozen' if chosen.get('frozen') else 'encoder'}:{PurePath(chosen['base']).name}"
+    row = {"task": task["name"], "model": model, "rows": (settings.get("train") or {}).get("rows", "")}
     row |= {name: chosen.get(name) or "" for name in ("folds", "objective", "clean")}
     row |= {"keep": chosen.get("vote") or chosen.get("keep") or "", "seed": chosen.get("seed", "")}
-    row |= cells | {name: round(value, 4) for name in METRICS if (value := report["metrics"].get(name)) is not None}
-    row["judged_on"] = report["data"] if settings.get("valid") or unmeasured else "out-of-fold"
+    row |= {} if kind == HEADS_KIND else _cells(model, place, chosen, task["kind"])
+    row |= {name: round(value, 4) for name in METRICS if (value := report["metrics"].get(name)) is not None}
+    own_rows = settings.get("valid") or unmeasured or kind == HEADS_KIND
+    row["judged_on"] = report["data"] if own_rows else "out-of-fold"
     return row
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from maeum.heads.folder import refuse_names
 from maeum.heads.training import pass_counts, split_plan
 from maeum.models.blocks import ABSENT, Blocks, joined_task
 from maeum.models.head import HeadPredictor, SharedTrunk, fit_platt, fit_weight, mixed
+from maeum.runs import collect
 from maeum.splits import duplicate_key
 from maeum.task import Label, Task, get_task
 
@@ -228,6 +230,25 @@ def test_heads_learn_and_come_back(trained: Path) -> None:
     assert np.array_equal(alone.predict_proba(texts), heads["single"].predict_proba(texts))
     with pytest.raises(TaskMismatch, match="it has: multi, single"):
         library.load(trained, task="kote")
+
+
+def test_runs_count_each_head_as_a_run(trained: Path, tmp_path: Path) -> None:
+    rows = {row["task"]: row for row in collect(trained.parent)}
+    assert set(rows) == {"multi", "single"}
+    for name, row in rows.items():
+        metrics = json.loads((trained / "heads" / name / "report.json").read_text(encoding="utf-8"))["metrics"]
+        assert row["micro_f1"] == round(metrics["micro_f1"], 4)
+        assert row["model"].startswith("encoder:")
+        assert "problem" not in row
+    shutil.copytree(trained, tmp_path / "copy")
+    heads = tmp_path / "copy" / "heads"
+    (heads / "single" / "report.json").unlink()
+    measured, unmeasured = collect(tmp_path)
+    assert (measured["task"], unmeasured["task"]) == ("multi", "single")
+    assert "micro_f1" not in unmeasured
+    assert "problem" not in unmeasured
+    (heads / "single" / "task.json").unlink()
+    assert "task.json" in collect(tmp_path)[1]["problem"]
 
 
 def test_one_head_can_leave_with_its_trunk(trained: Path, tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 import streamlit as st  # noqa: TID253 - the pages are imported by Streamlit alone
@@ -100,6 +101,20 @@ def answer(analyzer: Analyzer, found: Analysis, key: str) -> None:
     draw(charts.scores(bars, scheme), key=f"{key}_chart", told=told)
     if len(ordered) > TOP:
         st.toggle(say(f"라벨 {len(ordered)}개 모두 보기", f"Show all {len(ordered)} labels"), key=f"{key}_all")
+
+
+def download(told: str, data: bytes | str | Callable[[], bytes | str], name: str, *, key: str, **more: Any) -> None:
+    """A button that hands out a file; what it is follows from its name, and the page is not run again for it."""
+    options = {"mime": _TYPES[PurePath(name).suffix], "icon": ":material/download:", "on_click": "ignore"}
+    st.download_button(told, data=data, file_name=name, key=key, **{**options, **more})
+
+
+_TYPES = {
+    ".csv": "text/csv",
+    ".json": "application/json",
+    ".jsonl": "application/jsonl",
+    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
 
 
 def uploader(key: str, *, what: str, becomes: str | None = None) -> Upload | None:

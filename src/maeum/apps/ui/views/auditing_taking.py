@@ -15,8 +15,6 @@ from maeum.auditing.desk import Desk, settled
 from maeum.auditing.worklist import shown_value
 from maeum.formats import ReadReport
 
-XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-
 
 def show(audit: Listed) -> None:
     """Draw the tables and the downloads."""
@@ -27,13 +25,10 @@ def show(audit: Listed) -> None:
     name = audit.path.parent.name
     _table(audit)
     with st.container(horizontal=True):
-        st.download_button(
+        pieces.download(
             say("결정 내려받기 (엑셀)", "Download decisions (xlsx)"),
-            data=lambda: audits.workbook(audit.path),
-            file_name=f"{name}.worklist.xlsx",
-            mime=XLSX,
-            icon=":material/download:",
-            on_click="ignore",
+            lambda: audits.workbook(audit.path),
+            f"{name}.worklist.xlsx",
             key="auditing_xlsx",
         )
     pieces.show(marks.sub(say("데이터에 적용", "Apply to the data")))
@@ -128,21 +123,16 @@ def _apply(audit: Listed, name: str, state: int) -> None:
         )
     )
     with st.container(horizontal=True):
-        st.download_button(
+        pieces.download(
             say("고친 데이터 (JSONL)", "Corrected data (JSONL)"),
-            data=found.rows,
-            file_name=f"{name}.fixed.jsonl",
-            mime="application/jsonl",
-            icon=":material/download:",
-            on_click="ignore",
+            found.rows,
+            f"{name}.fixed.jsonl",
             key="auditing_fixed",
         )
-        st.download_button(
+        pieces.download(
             say("변경 기록", "Changelog"),
-            data=found.changes,
-            file_name=f"{name}.fixed.changes.jsonl",
-            mime="application/jsonl",
-            icon=":material/history:",
-            on_click="ignore",
+            found.changes,
+            f"{name}.fixed.changes.jsonl",
             key="auditing_changes",
+            icon=":material/history:",
         )

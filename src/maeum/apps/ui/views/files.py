@@ -222,21 +222,15 @@ def _downloads(upload: Upload, found: Predicted, picked: Sequence[int]) -> None:
         return
     stem = upload.name.rsplit(".", 1)[0]
     with st.container(horizontal=True):
-        st.download_button(
+        pieces.download(
             say(f"CSV 내려받기 ({len(picked):,}행)", f"Download CSV ({len(picked):,} rows)"),
-            data=lambda: csv_bytes(found.rows(picked), found.task),
-            file_name=f"{stem}.maeum.csv",
-            mime="text/csv",
-            icon=":material/download:",
-            on_click="ignore",
+            lambda: csv_bytes(found.rows(picked), found.task),
+            f"{stem}.maeum.csv",
             key="files_csv",
         )
-        st.download_button(
+        pieces.download(
             say("엑셀 내려받기", "Download xlsx"),
-            data=lambda: xlsx_bytes(found.rows(picked), found.task),
-            file_name=f"{stem}.maeum.xlsx",
-            mime="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-            icon=":material/download:",
-            on_click="ignore",
+            lambda: xlsx_bytes(found.rows(picked), found.task),
+            f"{stem}.maeum.xlsx",
             key="files_xlsx",
         )

@@ -35,13 +35,10 @@ def show(path: Path) -> None:
         done = import_files([path], rows, task, rule=cast("Rule", rule))
         _counts(done)
         _agreement(done, task)
-        st.download_button(
+        pieces.download(
             say("라벨된 글 내려받기 (JSONL)", "Labelled rows (JSONL)"),
             labelled_text(done, task),
-            file_name=f"{path.stem}.jsonl",
-            mime="application/jsonl",
-            on_click="ignore",
-            icon=":material/download:",
+            f"{path.stem}.jsonl",
             key="labelling_download",
         )
 

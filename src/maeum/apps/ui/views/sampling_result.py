@@ -137,22 +137,16 @@ def _ways(drawn: Drawn) -> None:
     """Downloads, and a labelling file in the folder of the app."""
     rows = drawn.sample.rows
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.download_button(
+        pieces.download(
             say("JSONL 내려받기", "Download JSONL"),
-            data=lambda: sampled.jsonl(rows),
-            file_name=f"{drawn.stem}.sample.jsonl",
-            mime="application/jsonl",
-            icon=":material/download:",
-            on_click="ignore",
+            lambda: sampled.jsonl(rows),
+            f"{drawn.stem}.sample.jsonl",
             key="sampling_jsonl",
         )
-        st.download_button(
+        pieces.download(
             say("엑셀 내려받기", "Download xlsx"),
-            data=lambda: sampled.xlsx(rows),
-            file_name=f"{drawn.stem}.sample.xlsx",
-            mime="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-            icon=":material/download:",
-            on_click="ignore",
+            lambda: sampled.xlsx(rows),
+            f"{drawn.stem}.sample.xlsx",
             key="sampling_xlsx",
         )
     folder = Settings.current().folder

@@ -247,13 +247,10 @@ def _save(model: state.Model, head: str, place: str, rule: Thresholds, own: Thre
     if len(model.heads) > 1:
         command += f" --task {shlex.quote(head)}"
     with st.container(horizontal=True):
-        st.download_button(
+        pieces.download(
             say("thresholds.json 내려받기", "Download thresholds.json"),
-            data=pretty_json(rule.to_dict()),
-            file_name="thresholds.json",
-            mime="application/json",
-            icon=":material/download:",
-            on_click="ignore",
+            pretty_json(rule.to_dict()),
+            "thresholds.json",
             key="thresholds_download",
             type="primary",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -23,6 +24,9 @@ def pytest_configure() -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:
         # workers share the cores already
         os.environ["OMP_NUM_THREADS"] = "1"
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # of a job in the background; programs started by tests would inherit it, and not hear a Ctrl-C
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -241,36 +241,7 @@ def test_what_would_wait_too_long_is_refused_at_once_and_taken_again_later() -> 
     run(model, Budget(delay=0.4), work)
 
 
-def test_clients_that_ask_again_when_they_are_answered_come_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("maeum.serving.batcher._GATHER_SHARE", 20.0)  # busy machines take their time
-    monkeypatch.setattr("maeum.serving.batcher._GATHER_SECONDS", 1.0)
-    model = Model()
-
-    def slow(key: Any, items: Sequence[str]) -> list[str]:
-        time.sleep(0.05)
-        return model(key, items)
-
-    async def client(batcher: Batcher) -> None:
-        for _ in range(3):
-            await ask(batcher, "a")
-
-    async def work(batcher: Batcher) -> None:
-        monkeypatch.setattr(batcher, "answer", slow)
-        model.go.clear()
-        first = asyncio.ensure_future(client(batcher))
-        while not model.batches:
-            await asyncio.sleep(0.001)
-        others = [asyncio.ensure_future(client(batcher)) for _ in range(7)]
-        await asyncio.sleep(0)
-        model.go.set()
-        await asyncio.gather(first, *others)
-
-    run(model, Budget(), work)
-    # seven wait when the one is answered, more than were answered; the one waits when they are answered, and they come again
-    assert [len(items) for _, items in model.batches[:3]] == [1, 7, 8]
-
-
-def test_a_batch_waits_for_no_one_where_enough_wait_or_nobody_comes() -> None:
+def test_a_batch_waits_for_no_one() -> None:
     model = Model()
 
     async def work(batcher: Batcher) -> None:

@@ -43,11 +43,6 @@ class Budget:
 
 _BURST_SECONDS = 0.5
 """A queue of more than its target that lasts so long is no burst."""
-_GATHER_SHARE = 0.1
-"""Share of a batch's time that its successor may wait for those who were just answered: clients that send the next request when they have
-the answer to the last would else be split into two groups for ever, and two small batches take longer than a large one."""
-_GATHER_SECONDS = 0.05
-"""At most."""
 _FEW = 64
 """Texts that may wait all the same: on a slow machine the target alone would leave too few for a good batch."""
 
@@ -116,8 +111,6 @@ class Batcher:
         self._standing = {lane: Standing(budget.target, _BURST_SECONDS) for lane in LANES}
         self._last: Lane = "alone"
         self._wanted = 1
-        self._gather_until = 0.0
-        self._gather_texts = 0
         self._stopped = False
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
 
@@ -224,16 +217,12 @@ class Batcher:
         texts = sum(part.end - part.begin for part in batch)
         with self._changed:
             self._pace.done(seconds)
-            # who was answered may come again; where as many wait already, nothing is gained by it
-            self._gather_texts = texts + self.waiting if self.waiting < texts else 0
-            self._gather_until = time.monotonic() + min(_GATHER_SECONDS, _GATHER_SHARE * seconds)
         self.watch(texts, seconds)
 
     def _take(self) -> tuple[list[_Slice] | None, list[Job]]:
         """The next batch, and jobs whose time is over; None: there will be none."""
         with self._changed:
             self._wait(1)
-            self._wait(self._gather_texts, self._gather_until - time.monotonic())
             self._wait(self.budget.texts, self.budget.wait)
             return (None, []) if self._stopped else self._fill()
 

@@ -20,7 +20,7 @@ from maeum.crossval import OutOfFold
 from maeum.data import Input
 from maeum.distilling.heads_lesson import JoinedTeacher, Lesson
 from maeum.distilling.settings import DistillSettings
-from maeum.distilling.words import imitation_note, judged_on, likeness, size_table
+from maeum.distilling.words import likeness, report_on_held, size_table
 from maeum.experiment import TrainSettings, library_versions, prepare_all, tune
 from maeum.heads import HeadResult, save_heads
 from maeum.heads.training import HeadRows, head_rows
@@ -207,19 +207,7 @@ class _Head:
         if judge is not None and len(judge.ids):
             proba = analyzer.predict_proba(judge.inputs)
             return make_report(self.task, judge.y, proba, analyzer.thresholds, data="valid", notes=self.notes, **words)
-        notes = list(self.notes)
-        if judge is None:
-            notes.append(imitation_note())
-        return make_report(
-            self.task,
-            oof.y,
-            analyzer.calibration.apply(oof.proba),
-            analyzer.thresholds,
-            data=judged_on(len(oof.ids), labelled=judge is not None),
-            notes=notes,
-            tuned_on_same_rows=self.task.kind != "multiclass",
-            **words,
-        )
+        return report_on_held(analyzer, oof, labelled=judge is not None, notes=self.notes, **words)
 
     def _about(self) -> dict[str, Any]:
         settings, rows = self.about.settings, self.lesson.rows

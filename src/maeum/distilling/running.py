@@ -27,7 +27,7 @@ from maeum.distilling.saving import Distilled, save
 from maeum.distilling.settings import DEFAULTS, DistillSettings
 from maeum.distilling.softening import SoftLabels
 from maeum.distilling.students import Lesson, Taught, check_student, prep_of, teach
-from maeum.distilling.words import imitation_note, judged_on
+from maeum.distilling.words import judged_on, report_on_held
 from maeum.errors import UsageError
 from maeum.experiment import TrainSettings, has_progress, library_versions, tune
 from maeum.models.base import Labels
@@ -251,36 +251,15 @@ class _Run:
         }
 
     def _report(self, student: Analyzer, oof: OutOfFold, data: Dataset | None, valid: Dataset | None) -> Report:
-        model = f"{student.predictor.kind} ({self.settings.student})"
-        extra = {"train": student.about["train"], "valid": student.about["valid"]}
-        support = list(student.about["train"]["support"].values())
-        if valid is not None:
-            return make_report(
-                student.task,
-                valid.y,
-                student.predict_proba(valid),
-                student.thresholds,
-                data=valid.source or "valid",
-                model=model,
-                train_support=support,
-                notes=self.notes,
-                extra=extra,
-            )
-        notes = list(self.notes)
-        if data is None:
-            notes.append(imitation_note())
-        return make_report(
-            student.task,
-            oof.y,
-            student.calibration.apply(oof.proba),
-            student.thresholds,
-            data=judged_on(len(oof.ids), labelled=data is not None),
-            model=model,
-            train_support=support,
-            notes=notes,
-            tuned_on_same_rows=student.task.kind != "multiclass",
-            extra=extra,
-        )
+        words: dict[str, Any] = {
+            "model": f"{student.predictor.kind} ({self.settings.student})",
+            "train_support": list(student.about["train"]["support"].values()),
+            "extra": {"train": student.about["train"], "valid": student.about["valid"]},
+        }
+        if valid is None:
+            return report_on_held(student, oof, labelled=data is not None, notes=self.notes, **words)
+        proba, source = student.predict_proba(valid), valid.source or "valid"
+        return make_report(student.task, valid.y, proba, student.thresholds, data=source, notes=self.notes, **words)
 
 
 def _clear(work: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from maeum import measuring
 from maeum._lang import say
+from maeum.analyzer import Analyzer
+from maeum.crossval import OutOfFold
 from maeum.measuring import Gap, Size
+from maeum.report import Report, make_report
 
 
 def size_table(sizes: Mapping[str, Any]) -> str:
@@ -37,6 +40,25 @@ def likeness(facts: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def report_on_held(student: Analyzer, oof: OutOfFold, *, labelled: bool, notes: Sequence[str], **words: Any) -> Report:
+    """Scores on the rows that set the thresholds, for want of rows that only judge.
+
+    Args:
+        labelled: whether these rows have true labels, or the teacher's decisions in their place.
+        words: as of ``make_report``.
+    """
+    return make_report(
+        student.task,
+        oof.y,
+        student.calibration.apply(oof.proba),
+        student.thresholds,
+        data=judged_on(len(oof.ids), labelled=labelled),
+        notes=list(notes) if labelled else [*notes, _imitation_note()],
+        tuned_on_same_rows=student.task.kind != "multiclass",
+        **words,
+    )
+
+
 def judged_on(rows: int, *, labelled: bool) -> str:
     """Where the scores of a report are from when no valid rows were given."""
     if labelled:
@@ -44,7 +66,7 @@ def judged_on(rows: int, *, labelled: bool) -> str:
     return say(f"교사의 결정 {rows}건", f"the teacher's decisions on {rows} texts")
 
 
-def imitation_note() -> str:
+def _imitation_note() -> str:
     """What scores against the teacher's own decisions mean."""
     return say(
         "정답 라벨이 없어 교사의 결정과 견준 점수입니다. 정확도가 아니라 교사를 얼마나 따라 하는지입니다.",

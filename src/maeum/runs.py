@@ -102,42 +102,55 @@ def _rows(place: Path, root: Path) -> list[dict[str, Any]]:
     run = {"run": place.relative_to(root).as_posix()}
     try:
         manifest = read_manifest(place)
-        if manifest["model"] == HEADS_KIND:
-            parts = [place / "heads" / str(name) for name in manifest["heads"]]
-        else:
-            parts = [place]
+        several = manifest["model"] == HEADS_KIND
+        parts = [place / "heads" / str(name) for name in manifest["heads"]] if several else [place]
     except (FormatError, OSError, json.JSONDecodeError, KeyError) as error:
         return [run | {"problem": str(error)}]
     rows = []
     for part in parts:
         try:
-            rows.append(run | _row(part, manifest))
+            rows.append(run | (_head_row(part) if several else _row(part, manifest)))
         except (FormatError, OSError, json.JSONDecodeError, KeyError) as error:
             rows.append(run | {"problem": str(error)})
     return rows
 
 
 def _row(place: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """What is said of the model in ``place``, which may be one head of the folder whose manifest is given."""
     settings = read_json(place / "settings.json")
-    kind = str(manifest["model"])
-    # members without common rows cannot be measured, and then an ensemble has no report; nor have heads without held-out rows
-    unmeasured = kind in ("vote", HEADS_KIND) and not (place / "report.json").exists()
-    report: dict[str, Any] = {"metrics": {}, "data": ""} if unmeasured else read_json(place / "report.json")
-    task = read_json(place / "task.json") if kind == HEADS_KIND else manifest["task"]
+    # members without common rows cannot be measured, and then an ensemble has no report
+    report = _report(place, needed=manifest["model"] != "vote")
     chosen = settings.get("settings", {})
-    model = str(chosen.get("model") or kind)
-    if kind == HEADS_KIND and chosen.get("base"):
+    model = str(chosen.get("model") or manifest["model"])
+    row = _common(manifest["task"], model, settings, report)
+    row |= _cells(model, place, chosen, manifest["task"]["kind"])
+    row["judged_on"] = report["data"] if settings.get("valid") or not report["metrics"] else "out-of-fold"
+    return row
+
+
+def _head_row(place: Path) -> dict[str, Any]:
+    """One head of several; without held-out rows it has no report."""
+    settings, report = read_json(place / "settings.json"), _report(place, needed=False)
+    chosen = settings.get("settings", {})
+    model = HEADS_KIND
+    if chosen.get("base"):
         # a folder on the machine that trained it says less than its name
         model = f"{'frozen' if chosen.get('frozen') else 'encoder'}:{PurePath(chosen['base']).name}"
+    return _common(read_json(place / "task.json"), model, settings, report) | {"judged_on": report["data"]}
+
+
+def _report(place: Path, *, needed: bool) -> dict[str, Any]:
+    path = place / "report.json"
+    return read_json(path) if needed or path.exists() else {"metrics": {}, "data": ""}
+
+
+def _common(
+    task: Mapping[str, Any], model: str, settings: Mapping[str, Any], report: Mapping[str, Any]
+) -> dict[str, Any]:
+    chosen = settings.get("settings", {})
     row = {"task": task["name"], "model": model, "rows": (settings.get("train") or {}).get("rows", "")}
     row |= {name: chosen.get(name) or "" for name in ("folds", "objective", "clean")}
     row |= {"keep": chosen.get("vote") or chosen.get("keep") or "", "seed": chosen.get("seed", "")}
-    row |= {} if kind == HEADS_KIND else _cells(model, place, chosen, task["kind"])
-    row |= {name: round(value, 4) for name in METRICS if (value := report["metrics"].get(name)) is not None}
-    own_rows = settings.get("valid") or unmeasured or kind == HEADS_KIND
-    row["judged_on"] = report["data"] if own_rows else "out-of-fold"
-    return row
+    return row | {name: round(value, 4) for name in METRICS if (value := report["metrics"].get(name)) is not None}
 
 
 def _cells(model: str, place: Path, settings: Mapping[str, Any], kind: str) -> dict[str, Any]:

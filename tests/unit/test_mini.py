@@ -6,7 +6,9 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from maeum._files import read_json
 from maeum.experiment import TrainSettings
 
 MINI = Path(maeum.__file__).parent / "mini"
+RECIPE = Path(__file__).parents[2] / "recipes" / "mini"
 HEADS = ("nikl-ea", "kote", "goemotions", "nsmc")
 GLAD, ANGRY = "드디어 콘서트 표를 구했다!! 너무 행복해", "두 번 다시 안 산다. 환불도 안 해주고 진짜 화가 난다"
 
@@ -63,6 +66,16 @@ def test_the_card_says_what_the_reports_say():
         metric = "accuracy" if report["kind"] == "multiclass" else "macro_f1"
         assert f"| {name} |" in card
         assert f"{report['metrics'][metric]:.4f}" in card
+
+
+def test_what_distils_it_reads_the_sources_that_trained_it():
+    def without_passes(name: str) -> dict[str, Any]:
+        plan = tomllib.loads((RECIPE / name).read_text(encoding="utf-8"))
+        return plan | {"sources": [{**source, "passes": None} for source in plan["sources"]]}
+
+    # else rows that one step held out or judged on would teach another
+    for name in ("distill.toml", "distill-more.toml"):
+        assert without_passes(name) == without_passes("heads.toml")
 
 
 def test_analyze_needs_no_model(tmp_path):

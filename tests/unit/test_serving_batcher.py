@@ -53,6 +53,15 @@ async def held(batcher: Batcher, model: Model) -> asyncio.Task[list[Any]]:
     return first
 
 
+async def timed(batcher: Batcher, model: Model, seconds: float) -> None:
+    """Afterwards it is known that a text takes so long or so."""
+    first = await held(batcher, model)
+    await asyncio.sleep(seconds)
+    model.go.set()
+    await first
+    model.batches.clear()
+
+
 def test_what_waits_goes_together_and_each_gets_its_own() -> None:
     model = Model()
 
@@ -216,11 +225,7 @@ def test_what_would_wait_too_long_is_refused_at_once_and_taken_again_later() -> 
     model = Model()
 
     async def work(batcher: Batcher) -> None:
-        first = await held(batcher, model)
-        await asyncio.sleep(0.2)
-        model.go.set()
-        await first  # now it is known that a text takes 0.2 s or so
-        model.batches.clear()
+        await timed(batcher, model, 0.2)
         running = await held(batcher, model)
         await asyncio.sleep(0.25)
         waiting = [ask(batcher, "item")]
@@ -267,11 +272,7 @@ def test_a_burst_is_taken_and_a_queue_that_stands_is_cut(monkeypatch: pytest.Mon
     model = Model()
 
     async def work(batcher: Batcher) -> None:
-        first = await held(batcher, model)
-        await asyncio.sleep(0.1)
-        model.go.set()
-        await first  # now it is known that a text takes 0.1 s or so
-        model.batches.clear()
+        await timed(batcher, model, 0.1)
         running = await held(batcher, model)
         burst = [ask(batcher, "a") for _ in range(2)]
         await asyncio.sleep(0.3)
